@@ -1,0 +1,37 @@
+# Everything runs in .venv, which is made, and made again when pyproject.toml changes, by whatever needs it.
+
+PYTHON ?= python3
+BIN := .venv/bin
+INSTALLED := .venv/installed
+
+.PHONY: demo test lint types tests test-real bench clean
+
+demo: $(INSTALLED)
+	$(BIN)/python examples/demo.py
+
+test: lint types tests
+
+lint: $(INSTALLED)
+	$(BIN)/ruff check --quiet .
+
+types: $(INSTALLED)
+	$(BIN)/mypy --no-error-summary
+
+tests: $(INSTALLED)
+	$(BIN)/python -m pytest -q
+
+test-real: $(INSTALLED)
+	$(BIN)/python -m pytest -q tests/real
+
+bench: $(INSTALLED)
+	$(BIN)/python -m benchmarks
+
+clean:
+	rm -rf .venv build dist *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# -qq leaves only errors.
+$(INSTALLED): pyproject.toml
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install -qq --disable-pip-version-check -e '.[test,lint]'
+	touch $@

@@ -1,0 +1,54 @@
+"""Python code in ZODB: modules, functions and classes as persistent records."""
+
+from persistmod.adding import TreeReport
+from persistmod.converting import convert
+from persistmod.errors import (
+    BodyError,
+    ConversionError,
+    DamagedRecordError,
+    HookError,
+    InvalidNameError,
+    NameTakenError,
+    NotRegisteredError,
+    NotStorable,
+    OtherModuleError,
+    PersistmodError,
+    ShadowedWarning,
+    SourceError,
+    StorageError,
+)
+from persistmod.importer import importing, install, uninstall
+from persistmod.records import PersistentClass, PersistentFunction, PersistentModule
+from persistmod.reducers import register_reducer
+from persistmod.registry import Registry, get_registry
+from persistmod.storage import open_db
+from persistmod.verifying import Finding
+
+__all__ = [
+    "BodyError",
+    "ConversionError",
+    "DamagedRecordError",
+    "Finding",
+    "HookError",
+    "InvalidNameError",
+    "NameTakenError",
+    "NotRegisteredError",
+    "NotStorable",
+    "OtherModuleError",
+    "PersistentClass",
+    "PersistentFunction",
+    "PersistentModule",
+    "PersistmodError",
+    "Registry",
+    "ShadowedWarning",
+    "SourceError",
+    "StorageError",
+    "TreeReport",
+    "convert",
+    "get_registry",
+    "importing",
+    "install",
+    "open_db",
+    "register_reducer",
+    "uninstall",
+]

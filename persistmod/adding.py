@@ -1,0 +1,190 @@
+"""Adding modules to a registry: each body runs once, as an import does; all of it or nothing.
+
+While they run, the new records are *pending*: found under their names in this process, but not in the registry yet. A tree's modules find
+each other so, and Python's own import resolves their order. After an error the registry has not been touched, and `sys.modules`, parent
+packages and the import hook are as before.
+"""
+
+from __future__ import annotations
+
+import importlib
+import sys
+import warnings
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager, nullcontext
+from dataclasses import dataclass
+from functools import partial
+from typing import Protocol, cast
+
+from persistmod import aside, imaging, journal, live, loading
+from persistmod.errors import BodyError, PersistmodError, ShadowedWarning, SourceError
+from persistmod.importer import importing, is_importing
+from persistmod.namespace import check_name
+from persistmod.proving import Progress, Prover
+from persistmod.records import PersistentModule
+from persistmod.source import current_tag
+from persistmod.trees import Module, Tree
+from persistmod.verifying import Verifiable, is_closed
+
+
+class Registry(Verifiable, Protocol):
+    """What is needed of a registry, which is a mapping, too."""
+
+    _p_jar: object
+
+    def get(self, name: str, default: None = None) -> PersistentModule | None: ...
+    def check(self, record: PersistentModule) -> None: ...
+    def pend(self, records: Iterable[PersistentModule]) -> None: ...
+    def enter(self) -> None: ...
+    def run_always(self, name: str, reason: str) -> None: ...
+
+
+@contextmanager
+def adding(registry: Registry, records: list[PersistentModule]) -> Iterator[None]:
+    """Have records pending inside; register them at the end."""
+    for record in records:
+        registry.check(record)
+        known = registry.get(record.name)
+        if known is not None:  # a namespace package that gets a source
+            record.add_resources(known.resources)
+    names = [record.name for record in records]
+    before = set(sys.modules)
+    changes = journal.of(registry)
+    pending = with_parents(registry, records)
+    registry.pend(pending)
+    mapping = cast("Mapping[str, PersistentModule]", registry)
+    hook = nullcontext() if is_importing(mapping) else importing(mapping)
+    with hook, live.set_aside(names), live.taken_out(names) as replaced, aside.shared_snapshot():
+        try:
+            yield
+        except BaseException:
+            registry.pend(())
+            for record in pending:
+                live.forget(record.name, before)
+            raise
+    registry.enter()
+    for record in pending:
+        module = sys.modules.get(record.name)
+        if module is not None and loading.record_of(module) is record:
+            record.watch(module)
+            changes.on_abort(partial(live.forget, record.name, before if record.name in replaced else ()))
+    _warn_of_shadowed(names)
+
+
+def with_parents(registry: Registry, records: list[PersistentModule]) -> list[PersistentModule]:
+    """Return records with the namespace packages above them that are missing, parents first."""
+    found = {record.name: record for record in records}
+    for record in records:
+        parts = record.name.split(".")
+        for length in range(1, len(parts)):
+            name = ".".join(parts[:length])
+            if name not in found and registry.get(name) is None and not live.is_importable(name):
+                found[name] = PersistentModule(name, None, package=True)
+    return [found[name] for name in sorted(found, key=lambda name: (name.count("."), name in {record.name for record in records}))]
+
+
+def run(record: PersistentModule) -> None:
+    """Import a pending module, and take stock of its definitions. BodyError has what the body raised as its cause."""
+    try:
+        module = importlib.import_module(record.name)
+    except (PersistmodError, KeyboardInterrupt):
+        raise
+    except BaseException as error:  # a body may raise SystemExit, and test runners raise what is no Exception
+        problem = f"its body raised {type(error).__name__}: {error}"
+        raise BodyError(f"module {record.name!r}: {problem}", module=record.name) from error
+    if record.has_source:
+        record.define(vars(module), record.name)
+
+
+def _warn_of_shadowed(names: list[str]) -> None:
+    doubtful = [name for name in names if name in sys.modules and loading.record_of(sys.modules[name]) is None]
+    if not doubtful:
+        return
+    with Prover(lambda name: None) as prover:
+        needed = prover.modules()
+    for name in doubtful:
+        if name in needed:
+            text = f"module {name!r} is needed to open a database: processes import it from its file before they can find this one"
+            warnings.warn(text, ShadowedWarning, stacklevel=_distance_of_caller())
+
+
+def _distance_of_caller() -> int:
+    """Return the `stacklevel` of the first caller outside persistmod, for a warning right in the function that asks."""
+    level, frame = 1, sys._getframe(1)
+    while frame.f_back is not None and frame.f_globals.get("__name__", "").partition(".")[0] in ("persistmod", "contextlib"):
+        level, frame = level + 1, frame.f_back
+    return level
+
+
+@dataclass(frozen=True, slots=True)
+class TreeReport:
+    """What `add_tree` did.
+
+    `added`: modules that were imported once; `stored`: `{name: reason}` of modules kept as source only; `resources`: data files as
+    "package/path"; `skipped`: `{path: reason}` of files that cannot be kept.
+    """
+
+    added: tuple[str, ...]
+    stored: dict[str, str]
+    resources: tuple[str, ...]
+    skipped: dict[str, str]
+
+
+class _Steps:
+    """Counts the steps of a long call for whoever shows them."""
+
+    def __init__(self, progress: Progress | None, total: int) -> None:
+        self._progress, self._total, self._done = progress, total, 0
+
+    def next(self, done: int, total: int, name: str) -> None:
+        """Report the next step; the counts of a part of the call are replaced by those of the whole."""
+        if self._progress:
+            self._progress(self._done, self._total, name)
+        self._done += 1
+
+
+def add_tree(registry: Registry, tree: Tree, run: str, progress: Progress | None) -> TreeReport:
+    """Add a tree that has been read; see `Registry.add_tree`."""
+    records = [_record_of(module, run) for module in tree.modules]
+    names = [record.name for record in records]
+    steps = _Steps(progress, 2 * len(records))
+    with adding(registry, records):
+        for package, files in tree.resources.items():
+            registry[package].add_resources(files)
+        stored = {record.name: problem for record in records if (problem := _import_of_tree(record, tree.name, steps))}
+        closed = [record.name for record in records if is_closed(record)]
+        for name, problem in registry.prove(closed, steps.next).items():
+            registry.run_always(name, problem)
+    resources = tuple(f"{package}/{file}" for package, files in tree.resources.items() for file in files)
+    return TreeReport(tuple(name for name in names if name not in stored), stored, resources, tree.skipped)
+
+
+def _record_of(module: Module, run: str) -> PersistentModule:
+    check_name(module.name)
+    return PersistentModule(module.name, module.source, package=module.is_package, run=run)
+
+
+def _import_of_tree(record: PersistentModule, top: str, steps: _Steps) -> str | None:
+    """Import a module of a tree; return why it is stored as source only, None if it is not."""
+    steps.next(0, 0, record.name)
+    if record.name.rpartition(".")[2] == "__main__":
+        return _store(record, "it is a program: importing it would run it")
+    try:
+        run(record)
+    except (BodyError, SourceError) as error:
+        if record.name == top:
+            raise
+        cause = error.__cause__ or error
+        kind = "" if isinstance(cause, ImportError | SyntaxError) else f"{type(cause).__name__}: "
+        return _store(record, f"it cannot be imported here: {kind}{cause}")
+    return None
+
+
+def _store(record: PersistentModule, problem: str) -> str:
+    """Keep a module as source, with its code if it compiles; importing it runs it."""
+    try:
+        code = record.body().code
+    except SourceError as error:
+        return str(error)
+    record.keep_image(current_tag(), imaging.always(code, problem), {})
+    return problem

@@ -1,0 +1,384 @@
+"""Running a body under observation: what it makes, what it hands out, what it changes outside, what it reads. Closed or not.
+
+The collector tells what a body makes: the youngest generation is emptied and collection switched off, so that afterwards it holds exactly
+what the run made. The profile function of the thread tells when the body imports something (an import that loads a module suspends the
+observation until it is done), and which functions are called whose results differ between processes or whose effects do not stay in
+the namespace. A wrapper of `__import__` tells which import statements ran, and when.
+
+A module is closed if there is no reason against it. The reasons are sentences for people: `record.run_reason`.
+"""
+
+from __future__ import annotations
+
+import abc
+import builtins
+import dis
+import gc
+import importlib._bootstrap
+import inspect
+import os
+import sys
+import threading
+import types
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any, Self
+
+from persistmod import holders
+from persistmod.outside import Outside
+from persistmod.scope import ModuleScope
+from persistmod.source import Body, ImportStatement, import_statements
+from persistmod.state import ImportStep, stored_items
+
+_FIND_AND_LOAD = importlib._bootstrap._find_and_load.__code__  # type: ignore[attr-defined]
+_ENVIRON = {function.__code__ for function in vars(type(os.environ)).values() if isinstance(function, types.FunctionType)}
+_REGISTER = abc.ABCMeta.register.__code__
+_GENERATED = ("__annotations__", "__conditional_annotations__")
+
+# Built-in functions, by module: results that differ between processes, effects that do not stay in the namespace.
+_READING = frozenset(("time", "posix", "nt", "_socket", "_locale", "pwd", "grp", "resource", "_uuid", "fcntl", "select", "_winapi"))
+_ACTING = frozenset(("_signal", "atexit", "_codecs", "faulthandler", "_thread", "_posixsubprocess", "_warnings"))
+_PURE = frozenset(
+    (
+        *("fspath", "_path_normpath", "_path_splitroot", "_path_splitroot_ex", "strerror", "waitstatus_to_exitcode"),
+        *("encode", "decode", "lookup", "allocate_lock", "RLock", "get_ident", "lookup_error", "_is_main_interpreter"),
+        *("_filters_mutated", "_filters_mutated_lock_held", "_acquire_lock", "_release_lock"),
+    )
+)
+_SYS_READS = frozenset(("getfilesystemencoding", "getrecursionlimit", "gettrace", "getprofile", "getswitchinterval", "getdlopenflags"))
+# Modules of the standard library whose Python functions answer for the process or the machine.
+_READING_MODULES = frozenset(
+    ("platform", "locale", "sysconfig", "getpass", "tempfile", "uuid", "secrets", "subprocess", "socket", "random", "site")
+)
+# Attributes of `sys` that differ between processes and that a body may read without a call.
+_SYS_ATTRIBUTES = frozenset(
+    (
+        *("argv", "orig_argv", "path", "executable", "prefix", "exec_prefix", "base_prefix", "base_exec_prefix"),
+        *("warnoptions", "_xoptions", "pycache_prefix", "flags"),
+    )
+)
+
+
+@dataclass(slots=True)
+class Observation:
+    """What a run was seen to do. `made`: what it made, by id; None if a collection during the run spoilt the count."""
+
+    module: str
+    namespace: dict[str, Any]
+    import_attributes: dict[str, Any]
+    made: dict[int, Any] | None = None
+    steps: tuple[ImportStep, ...] = ()
+    statements: tuple[tuple[ImportStatement, str], ...] = ()
+    reasons: list[str] = field(default_factory=list)
+    # References that others took to what the body had made while it waited for an import: {id: count}.
+    taken: Counter[int] = field(default_factory=Counter)
+    ignored_holders: set[int] = field(default_factory=set)
+
+    def scope(self) -> ModuleScope:
+        """Return the scope in which the namespace is walked."""
+        return ModuleScope(self.module, self.namespace, self.import_attributes, self.steps, self.statements, self.made)
+
+    def handed_out(self) -> list[str]:
+        """Return what of the things that the body made is held by somebody else, as reasons."""
+        return [] if self.made is None else holders.handed_out(self.made, self.namespace, self.taken, self.ignored_holders)
+
+    def because(self, reason: str) -> None:
+        if reason not in self.reasons:
+            self.reasons.append(reason)
+
+
+class Making:
+    """Collects what is made in the current thread, imports that load a module aside; `with making: ...`, then `making.made()`.
+
+    `spoilt` is set if the collector ran meanwhile, since then the youngest generation does not tell all.
+    """
+
+    def __init__(self) -> None:
+        self.spoilt = False
+        self._depth = 0
+        self._segments: list[list[Any]] = []
+
+    def __enter__(self) -> Self:
+        self._previous = sys.getprofile()
+        self._was_enabled = gc.isenabled()
+        self.resume()
+        sys.setprofile(self.profile)
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        sys.setprofile(self._previous)
+        self.pause()
+        if self._was_enabled:
+            gc.enable()
+
+    def resume(self) -> None:
+        gc.disable()
+        gc.collect(0)
+        self._collections = _collections()
+
+    def pause(self) -> None:
+        self._segments.append([value for value in gc.get_objects(0) if type(value) is not types.FrameType])
+        self.spoilt = self.spoilt or _collections() != self._collections
+
+    def made(self) -> dict[int, Any]:
+        """Return `{id: object}` of what was made and is still there."""
+        made = {id(value): value for segment in self._segments for value in segment}
+        self._segments.clear()
+        return made
+
+    def profile(self, frame: types.FrameType, event: str, argument: Any) -> None:
+        if frame.f_code is _FIND_AND_LOAD:
+            self._import_boundary(event)
+        elif not self._depth and frame.f_globals is not _OWN_GLOBALS:
+            self.called(frame, event, argument)
+
+    def called(self, frame: types.FrameType, event: str, argument: Any) -> None:
+        """Take note of a call; nothing here."""
+
+    def _import_boundary(self, event: str) -> None:
+        if event == "call":
+            self._depth += 1
+            if self._depth == 1:
+                self.pause()
+        elif event == "return":
+            self._depth -= 1
+            if self._depth == 0:
+                self.resume()
+
+
+class Observer(Making):
+    """Watches one run of a body in the current thread; `with observer: exec(code, namespace)`, then `observer.conclude()`."""
+
+    def __init__(self, module: str, namespace: dict[str, Any], body: Body) -> None:
+        super().__init__()
+        self._readers = set(_codes_that_name_sys_attributes(body.code))
+        self._lines: set[tuple[types.CodeType, int]] = set()
+        self.observation = Observation(module, namespace, dict(namespace))
+        self._statements: dict[tuple[str, int, tuple[str, ...]], list[ImportStatement]] = {}
+        for statement in import_statements(body.tree):
+            self._statements.setdefault((statement.name, statement.level, statement.fromlist), []).append(statement)
+        self._registered: list[type] = []
+        # Imports as a flat list of atoms: a tuple or an object for each would be taken for something that the body made.
+        self._imports: list[Any] = []
+
+    def __enter__(self) -> Self:
+        self._previous_import = builtins.__import__
+        # Not the wrapper of an observer around this one: a chain of imports would become a chain of wrappers.
+        outer = getattr(self._previous_import, "__self__", None)
+        self._do_import: Callable[..., Any] = outer._do_import if isinstance(outer, Observer) else self._previous_import
+        builtins.__import__ = self._import
+        self._sharing = shared_snapshot()
+        self.outside = self._sharing.__enter__()
+        self._previous_trace = sys.gettrace()
+        if self._readers:
+            sys.settrace(self._trace)
+        return super().__enter__()
+
+    def __exit__(self, *exception: object) -> None:
+        super().__exit__(*exception)
+        self._sharing.__exit__(None, None, None)
+        if self._readers:
+            sys.settrace(self._previous_trace)
+        builtins.__import__ = self._previous_import
+
+    def resume(self) -> None:
+        self.outside.take(self.observation.namespace)
+        if self._segments:
+            self.observation.taken += self._references_of_others() - self._references_before
+        super().resume()
+
+    def _references_of_others(self) -> Counter[int]:
+        values = [value for segment in self._segments for value in segment]
+        return holders.excess(values, self.observation.namespace)
+
+    def pause(self) -> None:
+        super().pause()
+        if self._depth:
+            self._references_before = self._references_of_others()
+        for reason in self.outside.reasons(self.observation.namespace):
+            self.observation.because(reason)
+
+    # Imports
+
+    def _import(self, name: str, globals: Any = None, locals: Any = None, fromlist: Any = (), level: int = 0) -> Any:
+        if globals is not self.observation.namespace:
+            return self._do_import(name, globals, locals, fromlist, level)
+        position = len(stored_items(self.observation.module, globals))
+        names = fromlist if type(fromlist) is tuple else ()  # code in C may pass a list, which would count as made and held
+        try:
+            module = self._do_import(name, globals, locals, fromlist, level)
+        except ImportError:
+            if level or name.partition(".")[0] not in sys.stdlib_module_names:  # the tag implies the platform's
+                self._imports += (position, sys._getframe(1).f_lineno, name, names, level, True)
+            raise
+        self._imports += (position, sys._getframe(1).f_lineno, name, names, level, False)
+        return module
+
+    def _conclude_imports(self) -> None:
+        steps, statements = [], []
+        for position, line, name, fromlist, level, failed in zip(*[iter(self._imports)] * 6, strict=True):
+            names = tuple(fromlist or ())
+            steps.append(ImportStep(position, line, name, names, level, failed))
+            absolute = self._absolute(name, level)
+            statements += [(statement, absolute) for statement in self._statements.get((name, level, names), ())]
+        self.observation.steps, self.observation.statements = tuple(steps), tuple(statements)
+
+    def _absolute(self, name: str, level: int) -> str:
+        if not level:
+            return name
+        package = str(self.observation.import_attributes.get("__package__") or "").split(".")
+        return ".".join((*package[: len(package) - level + 1], *((name,) if name else ())))
+
+    # Calls
+
+    def called(self, frame: types.FrameType, event: str, argument: Any) -> None:
+        if event == "call":
+            self._python_call(frame)
+        elif event == "c_call":
+            self._builtin_call(frame, argument)
+
+    def _trace(self, frame: types.FrameType, event: str, argument: Any) -> Any:
+        """Note the lines that run in code that names a process-dependent attribute of `sys`."""
+        if frame.f_code not in self._readers:
+            return None
+        self._lines.add((frame.f_code, frame.f_lineno))
+        return self._trace
+
+    def _python_call(self, frame: types.FrameType) -> None:
+        code = frame.f_code
+        if code in _ENVIRON:
+            self.observation.because("its body reads os.environ")
+        elif code is _REGISTER:
+            self._registered.append(frame.f_locals["cls"])
+        elif frame.f_globals is self.observation.namespace:
+            return
+        elif frame.f_globals.get("__name__") in _READING_MODULES and not code.co_name.startswith("<"):
+            self._foreign_call(frame)
+
+    def _foreign_call(self, frame: types.FrameType) -> None:
+        name = f"{frame.f_globals['__name__']}.{frame.f_code.co_qualname}"
+        if name == "random.Random.__init__" or (name == "random.Random.seed" and frame.f_locals.get("a") is not None):
+            return
+        self.observation.because(f"its body calls {name}")
+
+    def _builtin_call(self, frame: types.FrameType, function: Any) -> None:
+        module, name = getattr(function, "__module__", None), getattr(function, "__name__", "")
+        owner = getattr(function, "__self__", None)
+        if type(owner) is types.ModuleType or module is not None:
+            self._function_of_module(frame, module or "", name)
+        elif type(owner).__module__ == "_io" and type(owner).__name__ not in ("StringIO", "BytesIO"):
+            self.observation.because(f"its body calls {name} of an open file")
+        elif isinstance(owner, type) and owner.__module__ == "datetime" and name in ("now", "today", "utcnow"):
+            self.observation.because(f"its body calls {owner.__name__}.{name}")
+
+    def _function_of_module(self, frame: types.FrameType, module: str, name: str) -> None:
+        if (module in _READING or module in _ACTING) and name not in _PURE:
+            self.observation.because(f"its body calls {module.lstrip('_')}.{name}")
+        elif module == "_io" and name in ("open", "open_code") or module == "builtins" and name in ("print", "input"):
+            self.observation.because(f"its body calls {name}")
+        elif module == "sys" and (name.startswith("set") or name == "addaudithook"):
+            self.observation.because(f"its body calls sys.{name}")
+        elif module == "sys" and name in _SYS_READS and frame.f_globals is self.observation.namespace:
+            self.observation.because(f"its body calls sys.{name}")
+        elif module == "gc" and name != "is_tracked":
+            self.observation.because(f"its body calls gc.{name}")
+        elif module == "builtins" and name in ("id", "hash") and self._is_body(frame):
+            self.observation.because(f"its body calls {name}")
+
+    def _is_body(self, frame: types.FrameType) -> bool:
+        """Return whether a frame runs the body itself or a class body in it."""
+        is_function = frame.f_code.co_flags & inspect.CO_OPTIMIZED
+        return frame.f_globals is self.observation.namespace and not is_function
+
+    # The conclusion
+
+    def conclude(self) -> Observation:
+        """Return the observation, with all reasons but those that only the walk can find."""
+        observation = self.observation
+        self._conclude_imports()
+        for attribute in _sys_reads(self._lines, observation.namespace):
+            observation.because(f"its body reads sys.{attribute}")
+        if self.spoilt:
+            observation.because("its body runs the garbage collector")
+        observation.made = self.made()
+        observation.ignored_holders = self.outside.own_containers()
+        for cls in self._registered:
+            if id(cls) not in observation.made:
+                observation.because(f"its body registers a class with {cls.__module__}.{cls.__qualname__}")
+        self._registered.clear()
+        self._conclude_module(observation)
+        return observation
+
+    def _conclude_module(self, observation: Observation) -> None:
+        module = sys.modules.get(observation.module)
+        if getattr(module, "__dict__", None) is not observation.namespace:
+            observation.because("its body replaces the module in sys.modules")
+        elif type(module) is not types.ModuleType:
+            observation.because("its body changes the class of the module")
+
+
+_OWN_GLOBALS = globals()
+# A frame of the import system, for whoever looks for the line that imports: `warnings` passes over such frames.
+Observer._import.__code__ = Observer._import.__code__.replace(co_filename="<frozen importlib._bootstrap>")
+
+
+def _collections() -> int:
+    return sum(generation["collections"] for generation in gc.get_stats())
+
+
+def _codes_that_name_sys_attributes(code: types.CodeType) -> Iterator[types.CodeType]:
+    pending = [code]
+    while pending:
+        code = pending.pop()
+        pending += [constant for constant in code.co_consts if isinstance(constant, types.CodeType)]
+        if not _SYS_ATTRIBUTES.isdisjoint(code.co_names):
+            yield code
+
+
+def _sys_reads(lines: set[tuple[types.CodeType, int]], namespace: dict[str, Any]) -> Iterator[str]:
+    """Yield the process-dependent attributes of `sys` that are read on lines that ran."""
+    for code in {code for code, line in lines}:
+        previous: Any = None
+        for instruction in dis.get_instructions(code):
+            is_load = instruction.opname in ("LOAD_ATTR", "LOAD_METHOD") and instruction.argval in _SYS_ATTRIBUTES
+            place = instruction.positions
+            if is_load and place and (code, place.lineno) in lines and namespace.get(previous) is sys:
+                yield instruction.argval
+            previous = instruction.argval if instruction.opname in ("LOAD_NAME", "LOAD_GLOBAL") else None
+
+
+class _Shared(threading.local):
+    outside: Outside | None = None
+
+
+_shared = _Shared()
+
+
+@contextmanager
+def shared_snapshot() -> Iterator[Outside]:
+    """Let the runs inside the block, in this thread, share one snapshot of the outside, which is then only brought up to date."""
+    outside = _shared.outside
+    if outside is not None:
+        yield outside
+        return
+    _shared.outside = outside = Outside()
+    try:
+        yield outside
+    finally:
+        _shared.outside = None
+
+
+@contextmanager
+def in_sys_modules(module: types.ModuleType, name: str) -> Iterator[None]:
+    """Let `module` stand in `sys.modules` under `name`, and put back what stood there."""
+    before = sys.modules.get(name)
+    sys.modules[name] = module
+    try:
+        yield
+    finally:
+        if before is None:
+            sys.modules.pop(name, None)
+        else:
+            sys.modules[name] = before

@@ -1,0 +1,204 @@
+"""Live classes and their instances: the namespace that makes a class again, the raw state that fills an instance.
+
+`type.__new__` adds to a namespace what the class itself implies (slots, `__dict__`, `__weakref__`, a missing `__doc__`). A shape leaves
+those out and keeps the rest in order: `namespace` is what `type.__new__` gets, `late` what was set after it had added its own.
+"""
+
+from __future__ import annotations
+
+import _abc  # type: ignore[import-not-found]
+import struct
+import types
+from dataclasses import dataclass
+from typing import Any
+
+from persistent import Persistent
+
+from persistmod.errors import NotStorable
+
+# Names that `type.__new__` reads from the namespace: their values must be there when the class is made.
+READ_BY_TYPE = frozenset(("__slots__", "__qualname__", "__module__", "__doc__"))
+
+# Names under which `type.__new__` turns a plain function into a static or class method.
+WRAPPED_BY_TYPE = frozenset(("__new__", "__init_subclass__", "__class_getitem__"))
+
+_HEAP_TYPE = 1 << 9
+
+
+@dataclass(frozen=True, slots=True)
+class Shape:
+    """A class as data; `registry` holds what is registered with an ABC, None for a class that is none."""
+
+    namespace: dict[Any, Any]
+    late: dict[Any, Any]
+    registry: tuple[type, ...] | None
+
+
+def shape(cls: type) -> Shape:
+    """Take a class apart. NotStorable if its metaclass lays out classes in C."""
+    if type(cls).__new__ is not type.__new__ and not _is_python_class_maker(type(cls)):
+        raise NotStorable(f"its metaclass {type(cls).__qualname__} makes classes in C")
+    namespace: dict[Any, Any] = {}
+    late: dict[Any, Any] = {}
+    target = namespace
+    is_abstract = "_abc_impl" in cls.__dict__
+    for name, value in cls.__dict__.items():
+        if _is_implied(cls, name, value):
+            target = late
+        elif not (is_abstract and name in ("_abc_impl", "__abstractmethods__")):
+            target[name] = value
+    namespace = _with_qualname(namespace, cls)
+    return Shape(namespace, late, _registry(cls) if is_abstract else None)
+
+
+def _is_python_class_maker(metaclass: type) -> bool:
+    return all(not _is_c_new(base) for base in metaclass.__mro__ if base not in (type, object))
+
+
+def _is_c_new(base: type) -> bool:
+    return isinstance(base.__dict__.get("__new__"), types.BuiltinFunctionType)
+
+
+def _is_implied(cls: type, name: Any, value: Any) -> bool:
+    if isinstance(value, types.MemberDescriptorType | types.GetSetDescriptorType):
+        return value.__objclass__ is cls and value.__name__ == name
+    return name == "__doc__" and value is None
+
+
+def _with_qualname(namespace: dict[Any, Any], cls: type) -> dict[Any, Any]:
+    """Add `__qualname__`, which `type.__new__` takes out again, and keep it from guessing `__module__`."""
+    if "__module__" in namespace:
+        return {**namespace, "__qualname__": cls.__qualname__}
+    return {"__module__": None, **namespace, "__qualname__": cls.__qualname__}
+
+
+def _registry(cls: type) -> tuple[type, ...]:
+    registered = _abc._get_dump(cls)[0]
+    live = [reference() for reference in registered]
+    return tuple(sorted((item for item in live if item is not None), key=lambda item: (item.__module__, item.__qualname__)))
+
+
+def is_persistent(cls: type) -> bool:
+    """Return whether instances of a class are records of their own in a database."""
+    return issubclass(cls, Persistent)
+
+
+@dataclass(frozen=True, slots=True)
+class Raw:
+    """An instance as data: `base.__new__(cls, *arguments)`, then its attributes and slots, then the contents of its built-in base.
+
+    `fill` is (function of `rebuilding`, contents) for a mutable built-in base.
+    """
+
+    base: type
+    arguments: tuple[Any, ...]
+    attributes: dict[Any, Any]
+    slots: tuple[tuple[int, str, Any], ...]
+    fill: tuple[str, Any] | None
+
+
+_BY_VALUE = (int, float, complex, str, bytes, tuple, frozenset)
+_BY_CONTENTS: dict[type, tuple[str, Any]] = {list: ("fill_list", list), dict: ("fill_dict", dict), set: ("fill_set", set)}
+
+
+def raw_state(instance: Any) -> Raw | None:
+    """Take an instance of a class made in Python apart, past its own methods.
+
+    None: its built-in base keeps more than can be seen, but its constructor is the base's own, so the base's reducer tells all.
+    """
+    cls = type(instance)
+    base = next(base for base in cls.__mro__ if not _is_made_in_python(base))
+    attributes, slots = _attributes(instance), _slots(instance, cls)
+    if base is object:
+        return Raw(object, (), attributes, slots, None)
+    if base in _BY_VALUE:
+        return Raw(base, _value(instance, base), attributes, slots, None)
+    if base in _BY_CONTENTS:
+        function, kind = _BY_CONTENTS[base]
+        contents: Any = dict(dict.items(instance)) if kind is dict else kind(kind.__iter__(instance))
+        return Raw(base, (), attributes, slots, (function, contents))
+    if issubclass(base, BaseException) and base.__basicsize__ == BaseException.__basicsize__:
+        _refuse_raised(instance)
+        return Raw(base, instance.args, attributes, slots, None)
+    if any(isinstance(cls.__dict__.get(name), types.FunctionType | staticmethod) for cls in cls.__mro__ for name in _CONSTRUCTORS):
+        raise NotStorable(f"an instance of {cls.__qualname__!r}, which extends {base.__qualname__!r} with a constructor of its own")
+    return None
+
+
+def _is_made_in_python(cls: type) -> bool:
+    """Return whether instances have nothing beyond what their base has but slots, `__dict__` and `__weakref__`.
+
+    Types in C may be heap types, too, and need be neither immutable nor marked in any way; so it is told by the size.
+    """
+    base = cls.__base__
+    if base is None or not cls.__flags__ & _HEAP_TYPE or cls.__itemsize__ != base.__itemsize__:
+        return False
+    slots = [name for name, member in cls.__dict__.items() if isinstance(member, types.MemberDescriptorType)]
+    pointers = len(slots) + ("__dict__" in cls.__dict__) + ("__weakref__" in cls.__dict__)
+    return cls.__basicsize__ - base.__basicsize__ <= pointers * struct.calcsize("P")
+
+
+Slots = tuple[tuple[int, str, Any], ...]
+
+
+def parts(raw: Raw, cls: type) -> list[tuple[dict[Any, Any], Slots]]:
+    """Return the attributes and slots of an instance in the parts in which they are set.
+
+    A frozenset needs the hashes of its items when it is made. If the instance is one of them, its hash must be ready before: so
+    what may hold a frozenset comes last, and only its names come first, since they have an order.
+    """
+    if not (raw.attributes or raw.slots):
+        return []
+    late = {name: value for name, value in raw.attributes.items() if issubclass(type(value), (tuple, frozenset))}
+    late_slots = tuple(slot for slot in raw.slots if issubclass(type(slot[2]), (tuple, frozenset)))
+    hashes: tuple[Any, ...] = (object.__hash__, None)
+    if cls.__hash__ in hashes or not (late or late_slots):
+        return [(raw.attributes, raw.slots)]
+    early = {name: None if name in late else value for name, value in raw.attributes.items()}
+    return [(early, tuple(slot for slot in raw.slots if not issubclass(type(slot[2]), (tuple, frozenset)))), (late, late_slots)]
+
+
+_CONSTRUCTORS = ("__new__", "__init__", "__reduce__", "__reduce_ex__", "__getstate__", "__setstate__")
+
+
+def _value(instance: Any, base: Any) -> tuple[Any, ...]:
+    if base is complex:
+        return (complex.__complex__(instance),)
+    if base in (tuple, frozenset):
+        return (base(base.__iter__(instance)),)
+    if base is int:
+        return (int.__int__(instance),)
+    return (base.__getitem__(instance, slice(None)),) if base in (str, bytes) else (float.__float__(instance),)
+
+
+def _refuse_raised(instance: BaseException) -> None:
+    if instance.__traceback__ is not None or instance.__context__ is not None or instance.__cause__ is not None:
+        raise NotStorable("an exception that was raised")
+
+
+def _attributes(instance: Any) -> dict[Any, Any]:
+    try:
+        attributes = object.__getattribute__(instance, "__dict__")
+    except AttributeError:
+        return {}
+    if type(attributes) is not dict:
+        raise NotStorable(f"an instance of {type(instance).__qualname__!r}, whose __dict__ is a {type(attributes).__qualname__}")
+    return attributes
+
+
+def _slots(instance: Any, cls: type) -> tuple[tuple[int, str, Any], ...]:
+    found: list[tuple[int, str, Any]] = []
+    for depth, owner in enumerate(cls.__mro__):
+        if not _is_made_in_python(owner):
+            continue
+        for name, member in owner.__dict__.items():
+            if isinstance(member, types.MemberDescriptorType) and member.__objclass__ is owner:
+                found.extend((depth, name, value) for value in _slot_value(member, instance))
+    return tuple(found)
+
+
+def _slot_value(member: types.MemberDescriptorType, instance: Any) -> tuple[Any, ...]:
+    try:
+        return (member.__get__(instance),)
+    except AttributeError:
+        return ()

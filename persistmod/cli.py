@@ -1,0 +1,356 @@
+"""The `persistmod` command: arguments -> one call -> exit status.
+
+Nothing is committed but here, once at the end of a command, so a command is done as a whole or not at all. Commands
+that only read open the database for reading only where they can, and so work beside a process that has it open. Every
+error becomes one line on stderr in `main`.
+
+Exit status: 0 done; 1 an error, or findings of `verify`; 2 wrong usage; 130 interrupted. `run` gives that of the
+program.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import functools
+import logging
+import re
+import traceback
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import click
+import transaction
+from transaction.interfaces import TransientError
+from ZODB.POSException import ReadOnlyError
+
+from persistmod.adding import TreeReport
+from persistmod.errors import NotRegisteredError, PersistmodError
+from persistmod.importer import importing
+from persistmod.records import PersistentModule
+from persistmod.registry import Registry, get_registry
+from persistmod.rendering import (
+    Definition,
+    OutputClosedError,
+    describe_definition,
+    describe_module,
+    discard_stdout,
+    keeping_stdout_for_result,
+    make_row,
+    showing_progress,
+    write,
+    write_json,
+    write_source,
+    write_table,
+)
+from persistmod.running import run_program
+from persistmod.storage import can_be_read_only, open_db
+
+_INTERRUPTED = 130
+
+
+@dataclasses.dataclass(slots=True)
+class Settings:
+    """What stands before the command; filled while it is parsed, and also read when that fails."""
+
+    uri: str = ""
+    debug: bool = False
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line and return its exit status."""
+    settings = Settings()
+    logging.getLogger("ZODB.FileStorage").addFilter(_is_news)
+    try:
+        status = persistmod.main(arguments, "persistmod", standalone_mode=False, obj=settings)
+        write("")
+    except OutputClosedError:
+        discard_stdout()
+        return 1
+    except Exception as err:  # the one place where errors become text
+        return _fail(err, settings.debug)
+    return int(status or 0)
+
+
+def _is_news(record: logging.LogRecord) -> bool:
+    """Leave out that an index was not used: FileStorage says so whenever a process ended without closing it."""
+    return not record.getMessage().startswith("Ignoring index")
+
+
+def _fail(err: Exception, debug: bool) -> int:
+    if debug and not isinstance(err, click.ClickException):
+        traceback.print_exception(err)
+    if isinstance(err, _InterruptedError):
+        click.echo("persistmod: interrupted", err=True)
+        return _INTERRUPTED
+    if isinstance(err, click.exceptions.NoArgsIsHelpError):
+        err.show()
+        return err.exit_code
+    message = re.sub(r"\s*\n\s*", " ", _describe(err))
+    click.echo(f"persistmod: error: {message}", err=True)
+    return err.exit_code if isinstance(err, click.ClickException) else 1
+
+
+def _describe(err: Exception) -> str:
+    if isinstance(err, click.UsageError) and err.ctx:
+        return f"{err.format_message().rstrip('.')}; see `{err.ctx.command_path} -h`"
+    if isinstance(err, click.ClickException):
+        return err.format_message()
+    if isinstance(err, ReadOnlyError):
+        return "the database is open for reading only; nothing was stored"
+    if isinstance(err, TransientError):
+        return f"another process changed the database meanwhile, nothing was stored; try again ({err})"
+    if isinstance(err, (PersistmodError, ImportError)):
+        return str(err)
+    return f"{type(err).__name__}: {err} (`persistmod --debug` shows the traceback)"
+
+
+class _InterruptedError(Exception):
+    """Ctrl-C; click would turn KeyboardInterrupt into an error of its own."""
+
+
+class _Commands(click.Group):
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        except KeyboardInterrupt as err:
+            raise _InterruptedError from err
+
+
+@click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})
+@click.option(
+    "--db",
+    "uri",
+    metavar="URI",
+    envvar="PERSISTMOD_DB",
+    default="app.fs",
+    show_default=True,
+    help="The database: a path, or a URI such as zeo://localhost:9991. PERSISTMOD_DB sets another default.",
+)
+@click.option("--debug", is_flag=True, help="Show the traceback of an error.")
+@click.version_option(package_name="persistmod")
+@click.pass_obj
+def persistmod(settings: Settings, uri: str, debug: bool) -> None:
+    """Keep Python modules in a ZODB database and run them from there."""
+    settings.uri = uri
+    settings.debug = debug
+
+
+@contextlib.contextmanager
+def _open_registry(settings: Settings, *, read_only: bool = False, create: bool = False) -> Iterator[Registry]:
+    db = open_db(settings.uri, read_only=read_only and can_be_read_only(settings.uri), create=create)
+    try:
+        yield get_registry(db.open())
+    finally:
+        transaction.abort()
+        db.close()
+
+
+def _commit(what: str) -> None:
+    transaction.get().note(f"persistmod {what}")
+    transaction.commit()
+
+
+_json_option = click.option("--json", "as_json", is_flag=True, help="Write JSON.")
+
+
+@persistmod.command()
+@click.option("--name", help="The dotted name to add PATH under; else that of the file or directory.")
+@click.option(
+    "--run",
+    "mode",
+    type=click.Choice(["auto", "once", "always"]),
+    default="auto",
+    show_default=True,
+    help="Whether the body runs once, now, or always, in each process; auto finds out.",
+)
+@_json_option
+@click.argument("paths", metavar="PATH...", nargs=-1, required=True, type=click.Path(exists=True, path_type=Path))
+@click.pass_obj
+def add(settings: Settings, name: str | None, mode: str, as_json: bool, paths: tuple[Path, ...]) -> None:
+    """Add modules (.py files) and packages (directories), all or none."""
+    targets = _name_targets(paths, name)
+    keeping = keeping_stdout_for_result() if as_json else contextlib.nullcontext()
+    with _open_registry(settings, create=True) as registry:
+        with keeping, showing_progress("adding") as progress:
+            add_tree = functools.partial(registry.add_tree, run=mode, progress=progress)
+            reports = [add_tree(path, name) for name, path in targets.items()]
+        _commit("add " + " ".join(targets))
+        report = _join(reports)
+        added = [registry[name] for name in report.added]
+        if as_json:
+            described = [describe_module(record) for record in added]
+            write_json({**dataclasses.asdict(report), "added": described})
+        else:
+            _write_added(added, report, settings.uri)
+
+
+def _name_targets(paths: Sequence[Path], name: str | None) -> dict[str, Path]:
+    if name is not None and len(paths) > 1:
+        raise click.UsageError("--name goes with one PATH")
+    targets: dict[str, Path] = {}
+    for path in paths:
+        target = name or _get_module_name(path)
+        if target in targets:
+            raise click.UsageError(f"{targets[target]} and {path} have the same name, {target}")
+        targets[target] = path
+    return targets
+
+
+def _get_module_name(path: Path) -> str:
+    if path.is_dir():
+        return path.resolve().name
+    if path.suffix != ".py":
+        raise click.UsageError(f"{path} is neither a .py file nor a directory")
+    if path.stem == "__init__":
+        raise click.UsageError(f"{path} is a part of a package: add its directory, or give it a --name")
+    return path.stem
+
+
+def _join(reports: list[TreeReport]) -> TreeReport:
+    return TreeReport(
+        tuple(name for report in reports for name in report.added),
+        {name: reason for report in reports for name, reason in report.stored.items()},
+        tuple(path for report in reports for path in report.resources),
+        {path: reason for report in reports for path, reason in report.skipped.items()},
+    )
+
+
+def _write_added(added: list[PersistentModule], report: TreeReport, uri: str) -> None:
+    for record in added:
+        write(f"added {record.name}{_explain_run(record)}\n")
+    for name, reason in report.stored.items():
+        write(f"stored {name} as source only: {reason}\n")
+    for path, reason in report.skipped.items():
+        write(f"left out {path}: {reason}\n")
+    counts = [(len(added), "module"), (len(report.stored), "source"), (len(report.resources), "data file")]
+    write(f"{', '.join(_count(number, thing) for number, thing in counts if number)} added to {uri}\n")
+
+
+def _explain_run(record: PersistentModule) -> str:
+    if not record.has_source:
+        return " (a namespace package)"
+    return "" if record.run == "once" else f" (runs in each process: {record.run_reason})"
+
+
+def _count(number: int, thing: str) -> str:
+    return f"{number} {thing}{'' if number == 1 else 's'}"
+
+
+@persistmod.command()
+@click.option("-l", "--long", "is_long", is_flag=True, help="Size in bytes, definitions, run once or always and why.")
+@_json_option
+@click.argument("prefix", required=False)
+@click.pass_obj
+def ls(settings: Settings, is_long: bool, as_json: bool, prefix: str | None) -> None:
+    """List the modules, or PREFIX and what is below it."""
+    with _open_registry(settings, read_only=True) as registry:
+        records = [registry[name] for name in sorted(registry) if prefix is None or _is_below(name, prefix)]
+        if prefix is not None and not records:
+            raise NotRegisteredError(f"no module {prefix} in {settings.uri}", module=prefix)
+        if as_json:
+            write_json([describe_module(record) for record in records])
+        elif is_long:
+            headings = ("module", "bytes", "definitions", "run", "reason")
+            write_table(headings, [make_row(record) for record in records])
+        else:
+            write("".join(f"{record.name}\n" for record in records))
+
+
+def _is_below(name: str, prefix: str) -> bool:
+    return name == prefix or name.startswith(prefix + ".")
+
+
+@persistmod.command()
+@_json_option
+@click.argument("target", metavar="NAME[.DEFINITION]")
+@click.pass_obj
+def show(settings: Settings, as_json: bool, target: str) -> None:
+    """Show the source of a module or a definition."""
+    with _open_registry(settings, read_only=True) as registry:
+        record, definition = _find(registry, target, settings.uri)
+        if definition is None:
+            described, raw = {**describe_module(record), "source": record.source}, record.source_bytes
+        else:
+            described, raw = describe_definition(definition), definition.source.encode()
+        if as_json:
+            write_json(described)
+        else:
+            write_source(described["source"], raw)
+
+
+def _find(registry: Registry, target: str, uri: str) -> tuple[PersistentModule, Definition | None]:
+    """Return the record of the longest module name that `target` begins with, and that of what the rest names."""
+    parts = target.split(".")
+    for end in range(len(parts), 0, -1):
+        record = registry.get(".".join(parts[:end]))
+        if record is not None:
+            return record, _find_definition(record, ".".join(parts[end:]))
+    raise NotRegisteredError(f"no module {target} in {uri}", module=target)
+
+
+def _find_definition(record: PersistentModule, name: str) -> Definition | None:
+    if not name:
+        return None
+    definition = record.definitions.get(name)
+    if definition is None:
+        known = ", ".join(sorted(record.definitions)) or "no definitions"
+        message = f"module {record.name} has no definition {name}; it has {known}"
+        raise NotRegisteredError(message, module=record.name, name=name)
+    return definition
+
+
+@persistmod.command(context_settings={"ignore_unknown_options": True, "allow_interspersed_args": False})
+@click.argument("target", metavar="MODULE[:CALLABLE]")
+@click.argument("arguments", metavar="[ARGS]...", nargs=-1, type=click.UNPROCESSED)
+@click.pass_obj
+def run(settings: Settings, target: str, arguments: tuple[str, ...]) -> int:
+    """Run MODULE like `python -m`, or call CALLABLE with ARGS.
+
+    Commits when the program worked, aborts when it failed. A module that is not in the database is looked for as Python
+    does.
+    """
+    with _open_registry(settings) as registry, importing(registry):
+        status = run_program(target, arguments, debug=settings.debug)
+        if status == 0:
+            _commit(f"run {target}")
+        return status
+
+
+@persistmod.command()
+@click.argument("names", metavar="NAME...", nargs=-1, required=True)
+@click.pass_obj
+def rm(settings: Settings, names: tuple[str, ...]) -> None:
+    """Remove modules and whole packages, all or none."""
+    with _open_registry(settings) as registry:
+        before = set(registry)
+        missing = sorted(set(names) - before)
+        if missing:
+            message = f"no module {', '.join(missing)} in {settings.uri}; nothing removed"
+            raise NotRegisteredError(message, module=missing[0])
+        for name in names:
+            # A package named before it may have taken it along.
+            if name in registry:
+                registry.remove(name)
+        removed = sorted(before - set(registry))
+        _commit("rm " + " ".join(names))
+        write("".join(f"removed {name}\n" for name in removed))
+
+
+@persistmod.command()
+@_json_option
+@click.pass_obj
+def verify(settings: Settings, as_json: bool) -> int:
+    """Check that all that is stored loads, compiles and resolves."""
+    with _open_registry(settings, read_only=True) as registry:
+        keeping = keeping_stdout_for_result() if as_json else contextlib.nullcontext()
+        with keeping, showing_progress("verifying") as progress:
+            findings = registry.verify(progress=progress)
+        if as_json:
+            write_json([{"module": one.module, "name": one.name, "problem": one.problem} for one in findings])
+        elif findings:
+            write_table(("module", "name", "problem"), [(one.module, one.name, one.problem) for one in findings])
+        else:
+            write(f"{_count(len(registry), 'module')} verified, nothing found\n")
+        return 1 if findings else 0

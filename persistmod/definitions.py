@@ -1,0 +1,178 @@
+"""Functions and classes in the walk: created empty, or from what is ready, and filled when their turn comes.
+
+A function is created from its code and empty cells; a class from its finished namespace, with None where a value is not ready.
+"""
+
+from __future__ import annotations
+
+import pickle
+import types
+from typing import Any
+
+from persistmod import classes, functions
+from persistmod.opcodes import ATOM_WRITERS, MARK, POP
+from persistmod.state import Path, Scope
+from persistmod.walking import Steps, Walker
+
+
+class DefinitionWalker(Walker):
+    """A walk that knows functions and classes, too."""
+
+    def __init__(self, scope: Scope) -> None:
+        super().__init__(scope)
+        # What is stored by value, by id; containers that nobody else can have; steps that come at the very end.
+        self.values: dict[int, Any] = {}
+        self.temporary: set[int] = set()
+        self.last: list[Steps] = []
+        # What waits for the state of a function, by its id: that may be under way for long, and others be drained meanwhile.
+        self.unfilled: dict[int, list[Steps]] = {}
+
+    # Functions
+
+    def save_function(self, value: types.FunctionType, path: Path) -> Steps:
+        namespace = value.__globals__
+        if id(namespace) not in self.memo:
+            yield self.save_globals(namespace, path)
+        cells = value.__closure__ or ()
+        for cell in cells:
+            if id(cell) not in self.memo:
+                self.save_cell(cell, path)
+                self.write(POP)
+        if id(value.__code__) not in self.memo:
+            self.save_code(value.__code__, path)
+            self.write(POP)
+        if id(value) not in self.memo:
+            self.create_function(value)
+            self.unfilled[id(value)] = []
+            self.waiting[0].append(self.fill_function(value, path))
+        else:
+            self.get(self.memo[id(value)])
+
+    def create_function(self, value: types.FunctionType) -> None:
+        self.save_reference("types", "FunctionType")
+        self.write(MARK)
+        self.get(self.memo[id(value.__code__)])
+        self.get(self.memo[id(value.__globals__)])
+        if value.__closure__:
+            self.save_string(value.__name__)
+            self.write(pickle.NONE + MARK)
+            for cell in value.__closure__:
+                self.get(self.memo[id(cell)])
+            self.write(pickle.TUPLE)
+        elif value.__name__ != value.__code__.co_name:
+            self.save_string(value.__name__)
+        self.write(pickle.TUPLE + pickle.REDUCE)
+        self.memoize(value)
+
+    def save_globals(self, namespace: dict[str, Any], path: Path) -> Steps:
+        """Leave nothing on the stack and the globals of a function in the memo: a module's by reference, others by value."""
+        owner = functions.module_of(namespace)
+        if owner is not None:
+            self.save_reference("builtins", "getattr")
+            self.save_module(owner)
+            self.save_string("__dict__")
+            self.write(pickle.TUPLE2 + pickle.REDUCE)
+            self.memoize(namespace)
+        else:
+            yield namespace, Path(path, ".__globals__")
+        self.write(POP)
+
+    def fill_function(self, value: types.FunctionType, path: Path) -> Steps:
+        own_globals = value.__globals__ is self.scope.namespace
+        expected = self.scope.import_attributes.get("__name__") if own_globals else value.__globals__.get("__name__")
+        slots, attributes = functions.state(value, expected)
+        # The one is made of a tuple when it is first asked for, the other is not tracked while it holds atoms: both are the function's.
+        self.temporary.update((id(slots.get("__annotations__")), id(slots.get("__kwdefaults__"))))
+        if slots or attributes:
+            yield from self.call_later("fill_function", value, (slots, attributes), path)
+        yield from self.unfilled.pop(id(value), ())
+
+    def save_cell(self, cell: types.CellType, path: Path) -> None:
+        self.save_reference("types", "CellType")
+        self.write(pickle.EMPTY_TUPLE + pickle.REDUCE)
+        self.memoize(cell)
+        self.values[id(cell)] = cell
+        self.waiting[0].append(self.fill_cell(cell, path))
+
+    def fill_cell(self, cell: types.CellType, path: Path) -> Steps:
+        contents = functions.contents(cell)
+        if contents:
+            yield from self.call_later("fill_cell", cell, contents, path)
+
+    # Classes
+
+    def save_class(self, value: type, path: Path) -> Steps:
+        shape = classes.shape(value)
+        self.save_reference("persistmod.rebuilding", "new_class")
+        self.write(MARK)
+        yield type(value), Path(path, ".__class__")
+        self.save_string(value.__name__)
+        self.keep.append(value.__bases__)
+        yield value.__bases__, Path(path, ".__bases__")
+        later: dict[str, Any] = {}
+        yield self.save_class_namespace(value, shape, later, path)
+        if id(value) in self.memo:  # a cycle through a base or a metaclass has made it meanwhile
+            self.write(pickle.POP_MARK + POP)
+            self.get(self.memo[id(value)])
+            return
+        self.write(pickle.TUPLE + pickle.REDUCE)
+        self.memoize(value)
+        self.waiting[1].append(self.fill_class(value, shape, later, path))
+
+    def save_class_namespace(self, value: type, shape: classes.Shape, later: dict[str, Any], path: Path) -> Steps:
+        self.write(pickle.EMPTY_DICT)
+        self.put()
+        self.write(MARK)
+        for name, attribute in shape.namespace.items():
+            self.save_text(name) if isinstance(name, str) else (yield name, path)
+            if name == "__init_subclass__":
+                self.save_reference("persistmod.rebuilding", "quiet_init_subclass")
+                self.last.append(self.set_class_attributes(value, {name: attribute}, path))
+            elif self.is_ready(name, attribute):
+                yield attribute, Path(path, f".{name}")
+            else:
+                self.write(pickle.NONE)
+                later[name] = attribute
+        self.write(pickle.SETITEMS)
+
+    def is_ready(self, name: str, attribute: Any) -> bool:
+        """Return whether a class attribute can be made before its class."""
+        if type(attribute) in ATOM_WRITERS or name in classes.READ_BY_TYPE:
+            return True
+        if type(attribute) in (staticmethod, classmethod):
+            return type(attribute.__func__) is types.FunctionType
+        if type(attribute) is property:
+            parts = (attribute.fget, attribute.fset, attribute.fdel)
+            return all(type(part) in (types.FunctionType, types.NoneType) for part in parts)
+        # A plain function of these names was set when the class was there: `type.__new__` would wrap it.
+        return type(attribute) is types.FunctionType and name not in classes.WRAPPED_BY_TYPE
+
+    def fill_class(self, value: type, shape: classes.Shape, later: dict[str, Any], path: Path) -> Steps:
+        later = {**later, **shape.late}
+        if shape.registry is not None:
+            yield from self.call_later("init_abc", value, (shape.registry,), path)
+        if later:
+            yield self.set_class_attributes(value, later, path)
+
+    def set_class_attributes(self, value: type, attributes: dict[str, Any], path: Path) -> Steps:
+        yield from self.call_later("fill_class", value, (attributes,), path)
+
+    def save_method_holder(self, value: Any, path: Path) -> Steps:
+        """A staticmethod or classmethod; what it copies from its function it copies again."""
+        self.save_reference("builtins", type(value).__name__)
+        yield value.__func__, Path(path, ".__func__")
+        if id(value) in self.memo:
+            self.write(POP + POP)
+            self.get(self.memo[id(value)])
+            return
+        self.write(pickle.TUPLE1 + pickle.REDUCE)
+        self.memoize(value)
+        # When its function is filled it copies again what it copied when it was made.
+        filling = self.call_later("fill_holder", value, (functions.added_attributes(value),), path)
+        function = value.__func__
+        while type(function) in (staticmethod, classmethod):
+            function = function.__func__
+        if id(function) in self.unfilled:
+            self.unfilled[id(function)].append(filling)
+        else:
+            self.waiting[0].append(filling)

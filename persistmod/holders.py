@@ -1,0 +1,122 @@
+"""Who holds what a body made: the references to an object that neither its fellows nor the namespace account for.
+
+`sys.getrefcount` says how many references there are, `gc.get_referents` which come from the objects that the body made. Only where there is
+an excess are the holders looked up, with one scan of the heap for all.
+"""
+
+from __future__ import annotations
+
+import gc
+import sys
+import types
+import weakref
+from collections import Counter
+from operator import is_
+from typing import Any
+
+from persistmod import reducers
+from persistmod.scope import has_value_semantics
+
+_TELLING = (list, dict, set, types.FunctionType, types.CellType, type)
+_IMMUTABLE_TYPE = 1 << 8  # Py_TPFLAGS_IMMUTABLETYPE
+
+
+def handed_out(made: dict[int, Any], namespace: dict[str, Any], taken: Counter[int], ignored: set[int]) -> list[str]:
+    """Return what of the things in `made` (by id) is held by somebody else, as reasons; to be asked when nothing else is under way.
+
+    `namespace` is the module's. `taken` counts, by id, references that others took in their own right. `ignored` are ids of containers
+    that do not count as holders.
+    """
+    values = list(made.values())
+    held_more = excess(values, namespace) - taken
+    held = [value for value in values if id(value) in held_more and (_matters(value) or _leads_to_what_matters(value, made))]
+    return _holders(held, values, made, {id(made), id(namespace), *ignored}) if held else []
+
+
+def excess(values: list[Any], namespace: dict[str, Any]) -> Counter[int]:
+    """Return `{id: number of references}` that neither the values themselves nor the namespace account for.
+
+    Each value must be referred to by two containers of the caller, of which one is `values`.
+    """
+    own = _own_references()
+    references = Counter(map(id, gc.get_referents(*values, namespace)))
+    return Counter({id(value): count for value in values if (count := sys.getrefcount(value) - own - references[id(value)]) > 0})
+
+
+def _matters(value: Any) -> bool:
+    """Return whether it is an effect that somebody holds this: leaves made in C that say nothing of the module are caches' contents."""
+    kind = type(value)
+    return not has_value_semantics(kind) and (kind in _TELLING or not kind.__flags__ & _IMMUTABLE_TYPE)
+
+
+def _leads_to_what_matters(value: Any, made: dict[int, Any]) -> bool:
+    """Return whether a container in C, a defaultdict say, holds what matters, at any depth."""
+    pending, seen = [value], {id(value)}
+    while pending:
+        for inner in gc.get_referents(pending.pop()):
+            if id(inner) in made and id(inner) not in seen:
+                if _matters(inner):
+                    return True
+                seen.add(id(inner))
+                pending.append(inner)
+    return False
+
+
+def _own_references() -> int:
+    """Return the references that every value has from this module's own bookkeeping, measured on a value that has no others."""
+    probe = object()
+    made = {0: probe}
+    probes = list(made.values())
+    del probe
+    return max(sys.getrefcount(value) for value in probes)
+
+
+def _holders(held: list[Any], values: list[Any], made: dict[int, Any], ignored: set[int]) -> list[str]:
+    ours = {id(held), id(values), *ignored}
+    held_ids = set(map(id, held))
+    reasons = []
+    seen: set[int] = set()
+    for owner in gc.get_referrers(*held):
+        if id(owner) in made or id(owner) in ours or type(owner) is types.FrameType or _is_same(owner, held):
+            continue
+        theirs = [value for value in gc.get_referents(owner) if id(value) in held_ids]
+        seen.update(map(id, theirs))
+        # What a reducer finds again, a logger say, brings along what its owner made with it.
+        if not _is_cache(owner) and not any(map(reducers.is_recreated, theirs)):
+            reasons += [f"{_describe(value)}, which its body made, is held by {_describe_owner(owner)}" for value in theirs]
+    # An object in C that the collector does not know may be the module's own; what only foreign code makes may be a part of it.
+    unseen = [value for value in held if id(value) not in seen and (type(value) in _TELLING or id(type(value)) in made)]
+    unseen = [value for value in unseen if not _is_table_of_subclasses(value)]
+    return reasons + [f"{_describe(value)}, which its body made, is held by an object in C" for value in unseen]
+
+
+def _is_same(owner: Any, held: list[Any]) -> bool:
+    """Return whether `owner` is the tuple that a call with `*held` made."""
+    return type(owner) is tuple and len(owner) == len(held) and all(map(is_, owner, held))
+
+
+def _is_table_of_subclasses(value: Any) -> bool:
+    """Return whether this is the dictionary in which a type keeps weak references to its subclasses, by their id."""
+    if type(value) is not dict or not value:
+        return False
+    return all(type(reference) is weakref.ref and key == id(reference()) for key, reference in value.items())
+
+
+def _is_cache(owner: Any) -> bool:
+    return type(owner).__module__ == "functools" and type(owner).__name__ in ("_lru_list_elem", "_lru_cache_wrapper", "_HashedSeq")
+
+
+def _describe(value: Any) -> str:
+    name = getattr(value, "__qualname__", None)
+    return f"{type(value).__name__} {name}" if isinstance(name, str) else f"a {type(value).__qualname__}"
+
+
+def _describe_owner(owner: Any) -> str:
+    for name, module in list(sys.modules.items()):
+        namespace = getattr(module, "__dict__", {})
+        if namespace is owner:
+            return f"module {name}"
+        for key, value in list(namespace.items()) if isinstance(namespace, dict) else ():
+            if value is owner or getattr(value, "__dict__", None) is owner:
+                return f"{name}.{key}"
+    return f"a {type(owner).__qualname__}"

@@ -1,0 +1,120 @@
+"""From a run to an image: the state of a closed module, the code of any other, with the reason; and the proof.
+
+The proof of a state is that it can be loaded and walked again with the same result, byte for byte; code objects are compared as code.
+In the process that ran the body it shows that nothing was lost on the way. In a fresh process (`proving`) it also shows that nothing is
+missing outside.
+"""
+
+from __future__ import annotations
+
+import builtins
+import marshal
+import types
+from collections.abc import Callable
+from dataclasses import astuple, dataclass, replace
+from typing import Any
+
+from persistmod import pickling
+from persistmod.aside import Making, Observation
+from persistmod.errors import ConversionError
+from persistmod.source import ImportStatement
+from persistmod.state import Dump, ImportStep, State
+
+ONCE, ALWAYS = "once", "always"
+
+
+@dataclass(frozen=True, slots=True)
+class ImageData:
+    """What one Python keeps of one module: `code` is the body's, for a module that is not closed; `state` is what a closed one has.
+
+    `trace` tells which imports the run did, marshalled: a state that is walked again is walked by them.
+    """
+
+    run: str
+    reason: str
+    code: bytes
+    state: State | None
+    trace: bytes = b""
+
+
+def make_image(observation: Observation, code: types.CodeType, run: str) -> tuple[ImageData, dict[str, Any]]:
+    """Return the image of a module whose body has just run, and its persistent objects by path.
+
+    `run`: "auto", or the caller's word that it is "once" or "always"; "once" still needs a state that can be stored and proven,
+    and raises ConversionError if there is none.
+    """
+    if run == ALWAYS:
+        return always(code, "the caller said so"), {}
+    reasons = [] if run == ONCE else list(observation.reasons)
+    if run != ONCE and not reasons:
+        reasons = observation.handed_out()
+    if reasons:
+        return always(code, "; ".join(reasons[:3])), {}
+    try:
+        dump = pickling.dump(observation.scope())
+        prove(dump, observation)
+    except ConversionError as error:
+        if run == ONCE:
+            raise
+        return always(code, _without_module(str(error), observation.module)), {}
+    return ImageData(ONCE, "", b"", dump.state, _trace(observation)), dump.persistent
+
+
+def _trace(observation: Observation) -> bytes:
+    steps = tuple(astuple(step) for step in observation.steps)
+    statements = tuple((astuple(statement), module) for statement, module in observation.statements)
+    return marshal.dumps((steps, statements))
+
+
+def observation_of(image: ImageData, module: str, namespace: dict[str, Any]) -> Observation:
+    """Return what was observed of the imports of a closed module, for a namespace that is about to be filled from its image."""
+    steps, statements = marshal.loads(image.trace)
+    return Observation(
+        module,
+        namespace,
+        dict(namespace),
+        steps=tuple(ImportStep(*step) for step in steps),
+        statements=tuple((ImportStatement(*statement), name) for statement, name in statements),
+    )
+
+
+def _without_module(message: str, module: str) -> str:
+    return message.removeprefix(f"module {module!r}: ")
+
+
+def always(code: types.CodeType, reason: str) -> ImageData:
+    """Return the image of a module whose body runs in every process."""
+    return ImageData(ALWAYS, reason, marshal.dumps(code), None)
+
+
+def prove(dump: Dump, observation: Observation) -> None:
+    """Load a state beside the live module and walk it again; a difference is a ConversionError that names the place."""
+    namespace = dict(observation.import_attributes)
+    again = load_and_dump(dump.state, replace(observation, namespace=namespace), dump.persistent.__getitem__)
+    offset = difference(dump.state, again.state)
+    if offset is not None:
+        where = dump.path_at(offset)
+        problem = f"module {observation.module!r}: {where}: it is not the same when it is loaded again"
+        raise ConversionError(problem, module=observation.module, name=where)
+
+
+def load_and_dump(state: State, observation: Observation, persistent: Callable[[str], Any]) -> Dump:
+    """Load a state into the namespace of `observation` and walk that."""
+    making = Making()
+    observation.namespace.setdefault("__builtins__", builtins.__dict__)
+    try:
+        with making:
+            pickling.load(state, observation.namespace, persistent)
+    except Exception as error:  # whatever it is: this state cannot be loaded
+        problem = f"its state cannot be loaded: {type(error).__name__}: {error}"
+        raise ConversionError(f"module {observation.module!r}: {problem}", module=observation.module) from error
+    return pickling.dump(replace(observation, made=making.made()).scope())
+
+
+def difference(first: State, second: State) -> int | None:
+    """Return the offset in the first pickle where two states differ, None if they are the same."""
+    if first.pickle != second.pickle:
+        pairs = zip(first.pickle, second.pickle, strict=False)
+        return next((offset for offset, (one, other) in enumerate(pairs) if one != other), min(len(first.pickle), len(second.pickle)))
+    same = first.persistent == second.persistent and marshal.loads(first.buffers) == marshal.loads(second.buffers)
+    return None if same else 0

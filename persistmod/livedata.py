@@ -1,0 +1,249 @@
+"""The data of closed modules at run time: saved by a commit, taken back by an abort, an undo, or another process's commit.
+
+A connection watches the closed modules that were loaded through it. A global that was rebound is noticed by comparing the namespace with
+a shallow copy; a container or an instance that was changed in place must be marked, `record._p_changed = True`, as everywhere in ZODB;
+then all mutable data of the module are saved together, so that what they share stays shared.
+"""
+
+from __future__ import annotations
+
+import types
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from operator import is_
+from typing import Any, Protocol
+
+from ZODB.Connection import Connection
+from ZODB.utils import z64
+
+from persistmod import datastate
+from persistmod.datastate import IMPORT_SYSTEM
+from persistmod.errors import ConversionError
+
+
+class DataRecord(Protocol):
+    """What is needed of the record of a closed module."""
+
+    name: str
+    _p_changed: Any
+    _p_serial: Any
+    _p_jar: Any
+
+    def data_serial(self) -> object:
+        """Return what changes whenever the stored data change."""
+
+    def stored_paths(self) -> tuple[str, ...]:
+        """Return the paths of the values that are stored apart from the image."""
+
+    def stored_data(self) -> tuple[dict[str, Any], tuple[str, ...]]:
+        """Return ({path: value} as stored apart from the image, names that are gone)."""
+
+    def base_data(self, namespace: dict[str, Any]) -> dict[str, Any]:
+        """Return `{path: value}` of the data that the body made, as copies; `namespace` is the live module's."""
+
+    def is_base_data(self, data: dict[str, Any], namespace: dict[str, Any]) -> bool:
+        """Return whether data are what the body made."""
+
+    def save_data(self, data: dict[str, Any], live: dict[str, Any], removed: tuple[str, ...]) -> None:
+        """Store data apart from the image."""
+
+
+@dataclass(slots=True)
+class _Watched:
+    """A live closed module: its namespace at the last boundary, and which revision of its data that was."""
+
+    record: DataRecord
+    namespace: dict[str, Any]
+    before: dict[str, Any]
+    serial: object
+    stored: tuple[str, ...]
+    is_marked: bool = False
+    is_saved: bool = False
+
+    def is_rebound(self) -> bool:
+        before, now = self.before, self.namespace
+        return len(before) != len(now) or not all(map(is_, before.values(), now.values()))
+
+    def take(self) -> None:
+        self.before = dict(self.namespace)
+        self.serial = self.record.data_serial()
+        self.stored = self.record.stored_paths()
+        self.is_saved = self.is_marked = False
+
+    def differences(self) -> tuple[dict[str, Any], tuple[str, ...]]:
+        """Return ({name: value} of globals that were rebound, names that are gone)."""
+        before, now = self.before, self.namespace
+        changed = {
+            name: value
+            for name, value in now.items()
+            if before.get(name, now) is not value and name not in IMPORT_SYSTEM and not issubclass(type(value), types.ModuleType)
+        }
+        return changed, tuple(name for name in before if name not in now)
+
+
+class LiveData:
+    """Watches the closed modules of one connection; a synchronizer of its transaction manager."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+        self._watched: dict[str, _Watched] = {}
+        self._is_registered = False
+        self._imports_under_way = 0
+        self._changed_before: dict[tuple[str, str], Any] = {}
+        connection.transaction_manager.registerSynch(self)  # calls newTransaction if one is under way, which is no boundary
+        self._is_registered = True
+
+    @property
+    def transaction_manager(self) -> Any:
+        """The manager of the connection's transactions."""
+        return self._connection.transaction_manager
+
+    def watch(self, record: DataRecord, module: types.ModuleType) -> None:
+        """Watch a module that has just been loaded, or added."""
+        namespace = vars(module)
+        self._watched[record.name] = _Watched(record, namespace, dict(namespace), record.data_serial(), record.stored_paths())
+
+    @contextmanager
+    def importing(self) -> Iterator[None]:
+        """Leave out what changes inside the outermost such block: bodies do it, and will do it again in every process."""
+        if not self._imports_under_way:
+            self._changed_before = dict(self._rebound())
+        self._imports_under_way += 1
+        try:
+            yield
+        finally:
+            self._imports_under_way -= 1
+            if not self._imports_under_way:
+                self._absorb()
+
+    def _rebound(self) -> Iterator[tuple[tuple[str, str], Any]]:
+        for module, watched in self._watched.items():
+            if watched.is_rebound():
+                changed, removed = watched.differences()
+                yield from (((module, name), value) for name, value in changed.items())
+
+    def _absorb(self) -> None:
+        for (module, name), value in list(self._rebound()):
+            if self._changed_before.get((module, name), self) is not value:
+                self._watched[module].before[name] = value
+
+    # The synchronizer
+
+    def newTransaction(self, transaction: Any) -> None:
+        """Take over what others committed; called for transactions that begin explicitly."""
+        if self._is_registered and self._connection.opened is not None:
+            # A connection that was closed and opened again is called after this; what it missed must be known here.
+            self._connection.newTransaction(transaction, False)
+            self._follow_others()
+
+    def beforeCompletion(self, transaction: Any) -> None:
+        """Have what changed saved if this is a commit, and note what to take back if it is an abort."""
+        if self._connection.opened is None or self._connection.isReadOnly():
+            return  # in a database that cannot be written, data that change stay the process's own
+        changed = False
+        for watched in self._watched.values():
+            watched.is_marked = bool(watched.record._p_changed)
+            watched.is_saved = watched.is_marked or watched.is_rebound()
+            if watched.is_saved and not watched.is_marked and watched.differences() != ({}, ()):
+                watched.record._p_changed = True
+            changed = changed or watched.is_saved
+        if changed:
+            transaction.join(_Saver(self))
+
+    def afterCompletion(self, transaction: Any) -> None:
+        is_committed = transaction.status == "Committed"
+        for name in [name for name, watched in self._watched.items() if watched.record._p_jar is None]:
+            del self._watched[name]  # its addition was aborted
+        for watched in [watched for watched in self._watched.values() if watched.is_saved]:
+            watched.take() if is_committed else self._take_back(watched)
+        self._follow_others()
+
+    def _follow_others(self) -> None:
+        for watched in list(self._watched.values()):
+            if self._connection.opened is not None and watched.record.data_serial() != watched.serial:
+                self._follow(watched)
+
+    def save(self) -> None:
+        """Store what has changed. ConversionError names what cannot be stored."""
+        for watched in self._watched.values():
+            if watched.is_saved:
+                changed, removed = watched.differences()
+                if watched.is_marked or changed or removed:
+                    self._save(watched, changed, removed)
+
+    def _save(self, watched: _Watched, changed: dict[str, Any], removed: tuple[str, ...]) -> None:
+        record, namespace = watched.record, watched.namespace
+        data = {**{path: namespace[path] for path in record.stored_paths() if path in namespace}, **changed}
+        if record._p_serial == z64:  # new in this transaction, so changed anyhow: its data may be just what the body made
+            mutable = datastate.mutable_data(namespace, record.name)
+            data.update(datastate.own_data(mutable, record.name, namespace))
+            if not changed and not removed and record.is_base_data(data, namespace):
+                return
+        elif watched.is_marked:
+            data.update(datastate.mutable_data(namespace, record.name))
+        gone = {*record.stored_data()[1], *removed} - namespace.keys()
+        try:
+            record.save_data(data, namespace, tuple(sorted(gone)))
+        except ConversionError as error:
+            advice = "a closed module's data are stored with it; add the module with run='always' to keep them in the process"
+            raise ConversionError(f"{error}; {advice}", module=error.module, name=error.name) from error
+
+    def _take_back(self, watched: _Watched) -> None:
+        if watched.is_rebound():
+            watched.namespace.clear()
+            watched.namespace.update(watched.before)
+        if watched.is_marked:
+            self._follow(watched)
+        watched.is_saved = watched.is_marked = False
+
+    def _follow(self, watched: _Watched) -> None:
+        """Make the data of a live module what the database says."""
+        data = watched.record.base_data(watched.namespace)
+        stored, removed = watched.record.stored_data()
+        datastate.put(watched.namespace, {**data, **stored})
+        for name in (*removed, *(set(watched.stored) - data.keys() - stored.keys())):
+            watched.namespace.pop(name, None)
+        watched.take()
+
+
+class _Saver:
+    """Has the data saved by a commit, before the connection stores its objects; joins only where there are any."""
+
+    def __init__(self, live: LiveData) -> None:
+        self._live = live
+        self.transaction_manager = live.transaction_manager
+
+    def tpc_begin(self, transaction: Any) -> None:
+        """Saving waits until the connection has begun, too."""
+
+    def abort(self, transaction: Any) -> None:
+        """The live data are taken back when the transaction is over."""
+
+    def commit(self, transaction: Any) -> None:
+        self._live.save()
+
+    def tpc_vote(self, transaction: Any) -> None:
+        """There is nothing to object to."""
+
+    def tpc_finish(self, transaction: Any) -> None:
+        """The connection has stored the records."""
+
+    def tpc_abort(self, transaction: Any) -> None:
+        """The live data are taken back when the transaction is over."""
+
+    def sortKey(self) -> str:
+        return "!persistmod"  # before the connection stores the records
+
+
+def of(connection: Connection) -> LiveData:
+    """Return what watches the closed modules of a connection; the connection owns it."""
+    attributes = vars(connection)
+    if _ATTRIBUTE not in attributes:
+        attributes[_ATTRIBUTE] = LiveData(connection)
+    live: LiveData = attributes[_ATTRIBUTE]
+    return live
+
+
+_ATTRIBUTE = "_persistmod_live_data"
+

@@ -1,0 +1,269 @@
+"""Making a live module from a record: its spec and its loader (PEP 451).
+
+A module with an image for the running Python is filled from its state if it is closed, and otherwise runs its code as any module does.
+Without an image, or if the state cannot be loaded here, its source is run, observed, and the new image is handed to the record.
+
+Modules in a database have the file name `<persistmod>/package/module.py`: the same in every process and on every machine, and never the
+name of a real file, so that tools ask the loader for the source.
+"""
+
+from __future__ import annotations
+
+import builtins
+import functools
+import gc
+import importlib.abc
+import importlib.machinery
+import importlib.util
+import linecache
+import marshal
+import os
+import sys
+import types
+import weakref
+from collections.abc import Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager
+from typing import Any, Protocol
+
+from persistmod import imaging, pickling, rebuilding
+from persistmod.aside import Observer
+from persistmod.errors import OtherModuleError
+from persistmod.imaging import ImageData
+from persistmod.resources import Holder, PackageFiles, ResourceReader
+from persistmod.source import Body, current_tag, to_text
+
+ROOT = "<persistmod>"
+
+
+def file_name(name: str, is_package: bool) -> str:
+    """Return the file name that a module of the database goes by."""
+    return f"{ROOT}/{name.replace('.', '/')}{'/__init__' if is_package else ''}.py"
+
+
+class Record(Holder, Protocol):
+    """What a loader needs of the record of a module."""
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def filename(self) -> str: ...
+    @property
+    def requested_run(self) -> str: ...
+    def body(self) -> Body: ...
+    @property
+    def registry(self) -> Mapping[str, Record] | None: ...
+    def image(self, tag: str) -> ImageData | None: ...
+    def keep_image(self, tag: str, image: ImageData, persistent: dict[str, Any]) -> None: ...
+    def persistent_object(self, path: str) -> Any: ...
+    def loaded(self, module: types.ModuleType, image: ImageData) -> None: ...
+    def importing(self) -> AbstractContextManager[None]: ...
+
+
+# Which record a live module came from. Like `sys.modules`, it belongs to the process: one set of live modules per process.
+_records: weakref.WeakKeyDictionary[types.ModuleType, Record] = weakref.WeakKeyDictionary()
+
+
+def record_of(module: types.ModuleType) -> Record | None:
+    """Return the record that a live module belongs to, None for a module that was never converted or loaded."""
+    return _records.get(module)
+
+
+def bind(module: types.ModuleType, record: Record) -> None:
+    """Note that a live module belongs to a record."""
+    _records[module] = record
+
+
+def spec_of(record: Record) -> importlib.machinery.ModuleSpec:
+    """Return the spec of a module of the database; finding it reads the record and its image."""
+    image = record.image(current_tag())
+    kind: type[RecordLoader] = CodeLoader if image is not None and image.state is None else ImageLoader
+    if not record.has_source:
+        kind = NamespaceLoader
+    loader = kind(record, image)
+    spec = importlib.machinery.ModuleSpec(record.name, loader, origin=record.filename, is_package=record.is_package)
+    if record.is_package:
+        spec.submodule_search_locations = [record.filename.rpartition("/")[0]]
+    spec.has_location = record.has_source
+    return spec
+
+
+def load_module(record: Record) -> types.ModuleType:
+    """Return the live module of a record: the one in `sys.modules` if it is that, else a new one that is put there.
+
+    Raises OtherModuleError if a module of that name is live which did not come from this record.
+    """
+    module = sys.modules.get(record.name)
+    if module is None:
+        parent = record.name.rpartition(".")[0]
+        if parent and parent not in sys.modules:
+            importlib.import_module(parent)
+        module = _load(record)
+        if parent:
+            setattr(sys.modules[parent], record.name.rpartition(".")[2], module)
+    elif not _is_same(record_of(module), record):
+        origin = getattr(module.__spec__, "origin", None) or "elsewhere"
+        problem = f"module {record.name!r} of this process is another one than the database's: it came from {origin}"
+        raise OtherModuleError(f"{problem}; import the module from the database before, in a new process", module=record.name)
+    return module
+
+
+def _is_same(known: Any, record: Any) -> bool:
+    """Return whether two records are one, or the same record of one database seen through two connections."""
+    if known is record or known is None:
+        return known is record
+    jars = (known._p_jar, record._p_jar)
+    return None not in jars and jars[0].db() is jars[1].db() and known._p_oid == record._p_oid
+
+
+def _load(record: Record) -> types.ModuleType:
+    spec = spec_of(record)
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[record.name] = module
+    try:
+        assert_loader(spec).exec_module(module)
+    except BaseException:
+        sys.modules.pop(record.name, None)
+        raise
+    return sys.modules[record.name]
+
+
+def assert_loader(spec: importlib.machinery.ModuleSpec) -> importlib.abc.Loader:
+    """Return the loader of a spec that was made here, which always has one."""
+    if spec.loader is None:
+        raise ImportError(f"{spec.name} has no loader", name=spec.name)
+    return spec.loader
+
+
+class RecordLoader(importlib.abc.InspectLoader):
+    """What every loader of this module offers to tools: source, code, file name, data files."""
+
+    def __init__(self, record: Record, image: ImageData | None) -> None:
+        self.record = record
+        self.image = image
+
+    def create_module(self, spec: importlib.machinery.ModuleSpec) -> types.ModuleType:
+        module = types.ModuleType(spec.name)
+        bind(module, self.record)
+        if self.record.has_source:
+            self._offer_source()
+        return module
+
+    def _offer_source(self) -> None:
+        """Let `linecache` find the source also without the module at hand, as debuggers ask, which make file names absolute."""
+        entry = (functools.partial(self.get_source, self.record.name),)
+        for filename in (self.record.filename, os.path.abspath(self.record.filename)):
+            linecache.cache[filename] = entry  # a lazy entry, as linecache.lazycache makes it
+
+    def is_package(self, fullname: str) -> bool:
+        return self.record.is_package
+
+    def get_filename(self, fullname: str) -> str:
+        return self.record.filename
+
+    def get_source(self, fullname: str) -> str | None:
+        return to_text(self.record.source_bytes, fullname) if self.record.has_source else None
+
+    def get_code(self, fullname: str) -> types.CodeType | None:
+        """Return the code of the body: compiled now for a closed module, which does not keep it."""
+        if not self.record.has_source:
+            return None
+        if self.image is not None and self.image.code:
+            code: types.CodeType = marshal.loads(self.image.code)
+            return code
+        return self.record.body().code
+
+    def get_data(self, path: str) -> bytes:
+        """Return a data file of the package by its file name, or the source by the module's own."""
+        if path == self.record.filename:
+            return self.record.source_bytes
+        folder = self.record.filename.rpartition("/")[0] + "/"
+        relative = path.replace("\\", "/").removeprefix(folder)
+        try:
+            return self._files()[relative]
+        except KeyError:
+            raise FileNotFoundError(f"no data file {path!r} with {self.record.name!r} in the database") from None
+
+    def get_resource_reader(self, fullname: str) -> ResourceReader | None:
+        return ResourceReader(fullname, self._files()) if self.record.is_package else None
+
+    def _files(self) -> PackageFiles:
+        return PackageFiles(self.record.name, self.record, self.record.registry)
+
+
+class CodeLoader(RecordLoader):
+    """Runs the cached code of a module that is not closed.
+
+    The body is run by importlib's own `exec_module`, and the frame here says that it is importlib's, too: so `warnings` find the
+    importing line.
+    """
+
+    def exec_module(self, module: types.ModuleType) -> None:
+        with self.record.importing():
+            super().exec_module(module)
+
+
+CodeLoader.exec_module.__code__ = CodeLoader.exec_module.__code__.replace(co_filename="<frozen importlib._bootstrap>")
+
+
+class NamespaceLoader(RecordLoader):
+    """A namespace package: nothing to run."""
+
+    def exec_module(self, module: types.ModuleType) -> None:
+        """Leave the namespace as it is."""
+
+
+class ImageLoader(RecordLoader):
+    """Fills a closed module from its state; runs and observes the source where there is no image, or none that loads."""
+
+    def exec_module(self, module: types.ModuleType) -> None:
+        with self.record.importing():
+            image = self.image
+            if image is None or not self.fill(module, image):
+                image = self._run(module)
+            self.record.loaded(module, image)
+
+    def fill(self, module: types.ModuleType, image: ImageData) -> bool:
+        """Load the state; False, with the namespace as before, if what it refers to is not what it was."""
+        namespace = module.__dict__
+        before = dict(namespace)
+        if image.state is None:
+            return False
+        namespace["__builtins__"] = builtins.__dict__
+        try:
+            with collector_off():
+                pickling.load(image.state, namespace, self.record.persistent_object)
+        except (ImportError, AttributeError, TypeError, LookupError, ValueError, rebuilding.Outdated):
+            namespace.clear()
+            namespace.update(before)
+            return False
+        return True
+
+    def _run(self, module: types.ModuleType) -> ImageData:
+        record = self.record
+        image, persistent = run_observed(module, record.body(), record.requested_run)
+        record.keep_image(current_tag(), image, persistent)
+        return image
+
+
+def run_observed(module: types.ModuleType, body: Body, run: str) -> tuple[ImageData, dict[str, Any]]:
+    """Run a body in a module that stands in `sys.modules`, and return its image and its persistent objects by path."""
+    observer = Observer(module.__name__, module.__dict__, body)
+    with observer:
+        _execute(body.code, module.__dict__)
+    return imaging.make_image(observer.conclude(), body.code, run)
+
+
+def _execute(code: types.CodeType, namespace: dict[str, Any]) -> None:
+    exec(code, namespace)
+
+
+@contextmanager
+def collector_off() -> Iterator[None]:
+    """Keep the collector from running while many objects are made that all stay."""
+    was_enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_enabled:
+            gc.enable()

@@ -1,0 +1,64 @@
+"""Names in a module's namespace: which definitions it has, and which of several names of one is the canonical one."""
+
+from __future__ import annotations
+
+import keyword
+import types
+from typing import Any
+
+from persistmod.errors import InvalidNameError
+
+
+def definitions(namespace: dict[str, Any], module: str) -> dict[str, Any]:
+    """Return `{canonical name: definition}` of the functions and classes that a namespace itself defines.
+
+    Of several names of one object the one that is its `__name__` is canonical, else the first; the others are aliases.
+    """
+    found: dict[int, tuple[str, Any]] = {}
+    for name, value in namespace.items():
+        if is_definition(value, namespace, module):
+            known = found.get(id(value))
+            if known is None or (value.__name__ == name and known[1].__name__ != known[0]):
+                found[id(value)] = (name, value)
+    return dict(found.values())
+
+
+def is_definition(value: Any, namespace: dict[str, Any], module: str) -> bool:
+    """Return whether a value bound at module level is a function or class of the module itself, decorated or not.
+
+    `isinstance` would ask the value for its class, and a proxy may have any answer.
+    """
+    names = (module, namespace.get("__name__"))
+    if issubclass(type(value), type):
+        return value.__module__ in names and type(getattr(value, "__name__", None)) is str
+    if type(value) is types.FunctionType:
+        return value.__globals__ is namespace or value.__module__ in names
+    wrapped = callable(value) and _vars_of(value).get("__wrapped__")
+    return isinstance(wrapped, types.FunctionType) and wrapped.__module__ in names and hasattr(value, "__name__")
+
+
+def _vars_of(value: Any) -> dict[str, Any]:
+    """Return the `__dict__` of a value, {} if it has none, past its own attribute access."""
+    try:
+        attributes = object.__getattribute__(value, "__dict__")
+    except AttributeError:
+        return {}
+    return attributes if isinstance(attributes, dict) else {}
+
+
+def check_name(name: str) -> None:
+    """Raise InvalidNameError unless `name` can be imported: identifiers with dots between, no keyword needed for `import`."""
+    if not isinstance(name, str):
+        raise TypeError(f"the name of a module must be str, not {type(name).__name__}")
+    parts = name.split(".")
+    if not all(part.isidentifier() for part in parts):
+        raise InvalidNameError(f"{name!r} cannot be the name of a module: it must be identifiers with dots between", module=name)
+    keywords = [part for part in parts if keyword.iskeyword(part)]
+    if keywords:
+        problem = f"{keywords[0]!r} is a keyword, so no statement can import it"
+        raise InvalidNameError(f"{name!r} cannot be the name of a module: {problem}", module=name)
+    if "__init__" in parts:
+        advice = "add the package itself with package=True"
+        raise InvalidNameError(f"{name!r} cannot be the name of a module: {advice}", module=name)
+    if name == "__main__":
+        raise InvalidNameError("'__main__' is another module in every process; give it a name of its own", module=name)

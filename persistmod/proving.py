@@ -1,0 +1,228 @@
+"""The proof in a fresh process: one helper process that loads modules and says whether they are what they were.
+
+The helper imports each module from what its parent sends, walks it again at the end of its loading, and compares. It knows nothing of the
+database: whatever module is imported in it, it asks the parent for that module first. Both sides speak pickles over the standard streams:
+
+    parent: (name, ...)                 helper: ("prove", name)   -> import it
+            Payload | None              <-               ("get", name)     what is registered under this name?
+            verdict: None | str         <-               ("proven", name, verdict)
+"""
+
+from __future__ import annotations
+
+import importlib
+import os
+import pickle
+import signal
+import subprocess
+import sys
+import types
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass, field
+from importlib.machinery import ModuleSpec
+from typing import Any, BinaryIO
+
+from persistent import Persistent
+
+from persistmod import imaging
+from persistmod.errors import PersistmodError
+from persistmod.imaging import ImageData
+from persistmod.importer import RegistryFinder
+from persistmod.loading import ImageLoader, Record
+from persistmod.source import Body, compile_source, current_tag
+
+# Called with (steps done, steps in all, name of the module that is next).
+Progress = Callable[[int, int, str], None]
+
+_PROGRAM = "from persistmod.proving import main; main()"
+
+
+@dataclass
+class Payload:
+    """A module as the helper gets it; it stands for the record there."""
+
+    name: str
+    filename: str
+    is_package: bool
+    has_source: bool
+    source_bytes: bytes
+    image_data: ImageData | None
+    resources: dict[str, bytes] = field(default_factory=dict)
+    requested_run: str = "auto"
+    registry: None = None
+
+    def image(self, tag: str) -> ImageData | None:
+        return self.image_data
+
+    def importing(self) -> AbstractContextManager[None]:
+        return nullcontext()
+
+    def body(self) -> Body:
+        return compile_source(self.source_bytes, self.name, self.filename)
+
+    def keep_image(self, tag: str, image: ImageData, persistent: dict[str, Any]) -> None:
+        """Nothing is kept in the helper."""
+
+    def persistent_object(self, path: str) -> Any:
+        return Persistent()
+
+    def loaded(self, module: types.ModuleType, image: ImageData) -> None:
+        """Nothing follows in the helper."""
+
+
+def payload_of(record: Record) -> Payload:
+    """Return the payload of a record for the running Python."""
+    image = record.image(current_tag())
+    files = dict(record.resources)
+    return Payload(record.name, record.filename, record.is_package, record.has_source, record.source_bytes, image, files)
+
+
+class Prover:
+    """The parent's side: a helper process that is kept while the `with` block lasts."""
+
+    def __init__(self, lookup: Callable[[str], Payload | None]) -> None:
+        self._lookup = lookup
+
+    def __enter__(self) -> Prover:
+        command = [sys.executable, *subprocess._args_from_interpreter_flags(), "-c", _PROGRAM]  # type: ignore[attr-defined]
+        environment = {**os.environ, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}
+        self._process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=environment)
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, *exception: object) -> None:
+        if kind is not None:
+            self._process.kill()
+        for stream in (self._process.stdin, self._process.stdout):
+            if stream is not None:
+                stream.close()
+        self._process.wait()
+
+    def prove(self, name: str) -> str | None:
+        """Return why the module `name` is not the same in a fresh process, None if it is."""
+        try:
+            self._send(("prove", name))
+            while True:
+                kind, subject, *rest = pickle.load(self._stream("stdout"))
+                if kind == "proven":
+                    verdict: str | None = rest[0]
+                    return verdict
+                self._send(self._lookup(subject))
+        except (EOFError, BrokenPipeError, pickle.UnpicklingError) as error:
+            raise PersistmodError(f"module {name!r}: the process that proves it has died ({error})", module=name) from error
+
+    def modules(self) -> frozenset[str]:
+        """Return the names of the modules that a process has imported once it can open a database."""
+        self._send(("modules", ""))
+        names: frozenset[str] = pickle.load(self._stream("stdout"))
+        return names
+
+    def _send(self, message: object) -> None:
+        stream = self._stream("stdin")
+        pickle.dump(message, stream, protocol=5)
+        stream.flush()
+
+    def _stream(self, name: str) -> BinaryIO:
+        stream: BinaryIO = getattr(self._process, name)
+        return stream
+
+
+class _Remote(Mapping[str, Payload]):
+    """The registry of the helper: asks the parent."""
+
+    def __init__(self, requests: BinaryIO, answers: BinaryIO) -> None:
+        self._requests, self._answers = requests, answers
+        self._known: dict[str, Payload | None] = {}
+
+    def __getitem__(self, name: str) -> Payload:
+        if name not in self._known:
+            pickle.dump(("get", name), self._answers, protocol=5)
+            self._answers.flush()
+            self._known[name] = pickle.load(self._requests)
+        payload = self._known[name]
+        if payload is None:
+            raise KeyError(name)
+        return payload
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._known)
+
+    def __len__(self) -> int:
+        return len(self._known)
+
+
+class _ProvingLoader(ImageLoader):
+    """Walks a closed module when it has just been loaded; `verdicts` gets what was found, by module."""
+
+    def __init__(self, loader: ImageLoader, verdicts: dict[str, str | None]) -> None:
+        super().__init__(loader.record, loader.image)
+        self._verdicts = verdicts
+
+    def fill(self, module: types.ModuleType, image: ImageData) -> bool:
+        if image.state is None:
+            return False
+        name = self.record.name
+        try:
+            observation = imaging.observation_of(image, name, module.__dict__)
+            again = imaging.load_and_dump(image.state, observation, self.record.persistent_object)
+        except PersistmodError as error:
+            self._verdicts[name] = str(error).removeprefix(f"module {name!r}: ")
+            return True
+        offset = imaging.difference(image.state, again.state)
+        self._verdicts[name] = None if offset is None else f"{again.path_at(offset)}: it is not the same in a fresh process"
+        return True
+
+
+class _ProvingFinder(RegistryFinder):
+    """Has closed modules loaded by a loader that proves them."""
+
+    def __init__(self, registry: Mapping[str, Payload], verdicts: dict[str, str | None]) -> None:
+        super().__init__(registry)
+        self._verdicts = verdicts
+
+    def find_spec(
+        self, fullname: str, path: Sequence[str] | None = None, target: types.ModuleType | None = None
+    ) -> ModuleSpec | None:
+        spec = super().find_spec(fullname, path, target)
+        if spec is not None and isinstance(spec.loader, ImageLoader):
+            spec.loader = _ProvingLoader(spec.loader, self._verdicts)
+        return spec
+
+
+def _prove(name: str, verdicts: dict[str, str | None]) -> str | None:
+    try:
+        importlib.import_module(name)
+    except BaseException as error:  # a body may raise anything; it must not end the helper
+        return verdicts.get(name) or f"it cannot be imported in a fresh process: {type(error).__name__}: {error}"
+    return verdicts.get(name)
+
+
+def _serve(requests: BinaryIO, answers: BinaryIO) -> None:
+    names = frozenset(sys.modules)
+    verdicts: dict[str, str | None] = {}
+    sys.meta_path.insert(0, _ProvingFinder(_Remote(requests, answers), verdicts))
+    for kind, name in _messages(requests):
+        answer = names if kind == "modules" else ("proven", name, _prove(name, verdicts))
+        pickle.dump(answer, answers, protocol=5)
+        answers.flush()
+
+
+def _messages(requests: BinaryIO) -> Iterable[tuple[str, str]]:
+    while True:
+        try:
+            yield pickle.load(requests)
+        except EOFError:
+            return
+
+
+def main() -> None:
+    """Serve the parent until it closes the stream."""
+    import ZODB.FileStorage  # noqa: F401  what every process with a database has
+
+    answers = os.fdopen(os.dup(1), "wb")
+    # The descriptor is turned, not sys.stdout: a body may run another program, or keep sys.stdout.
+    os.dup2(2, 1)
+    # Ctrl-C on a terminal reaches both processes; the parent decides.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    _serve(sys.stdin.buffer, answers)
+

@@ -1,0 +1,345 @@
+"""The records: what a module is in the database.                                         # stored: format 1
+
+    PersistentModule ── _source ──> Source           the bytes of the source; read when somebody asks for them
+                     ── _images ──> {tag: Image}     one per Python: the state of a closed module, the code of any other
+                     ── _definitions ──> Definitions {canonical name: PersistentFunction | PersistentClass}
+                     ── _data ──> ModuleData         what a closed module changed at run time, and its persistent objects
+                     ── _resources ──> Resources     data files of a package
+
+An import reads two records: the module and its image. A `PersistentFunction` or `PersistentClass` is written only when that definition
+changes. Any record may be stored anywhere in the database and gives its live object.
+"""
+
+from __future__ import annotations
+
+import types
+from collections.abc import Mapping
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import astuple
+from typing import Any
+
+from persistent import Persistent
+
+from persistmod import datastate, livedata, loading, pickling
+from persistmod.contents import Files, Image, ModuleData, Resource, Resources, Source, damaged
+from persistmod.errors import DamagedRecordError, PersistmodError
+from persistmod.imaging import ImageData
+from persistmod.importer import importing, is_importing
+from persistmod.loading import file_name
+from persistmod.namespace import definitions
+from persistmod.source import Body, Slice, binding_slices, compile_source, current_tag, to_text
+from persistmod.state import State
+
+
+class Definitions(Persistent):
+    """The records of a module's definitions by canonical name; written when a name comes or goes."""
+
+    def __init__(self, records: dict[str, PersistentDefinition]) -> None:
+        self.records = records
+
+
+class PersistentDefinition(Persistent):
+    """A definition of a module: a function or class that is bound at module level."""
+
+    def __init__(self, module: PersistentModule, name: str, text: Slice | None) -> None:
+        self._module = module
+        self.name = name
+        self.version = module.version
+        self.source = text.text if text else ""
+        self.fingerprint = text.fingerprint if text else ""
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} {self.module_name}.{self.name}>"
+
+    @property
+    def module_name(self) -> str:
+        """The dotted name of the module."""
+        return self._module.name
+
+    def _live(self) -> Any:
+        live: Any = self._module.module
+        for part in self.name.split("."):
+            try:
+                live = getattr(live, part)
+            except AttributeError as error:
+                problem = f"module {self.module_name!r} has no {self.name!r} any more"
+                raise DamagedRecordError(problem, module=self.module_name, name=self.name) from error
+        return live
+
+
+class PersistentFunction(PersistentDefinition):
+    """The record of a function, or of anything callable that is no class; calling it calls the live function."""
+
+    @property
+    def function(self) -> Any:
+        """The live function; the module is loaded if need be."""
+        return self._live()
+
+    def __call__(self, *arguments: Any, **keywords: Any) -> Any:
+        return self._live()(*arguments, **keywords)
+
+
+class PersistentClass(PersistentDefinition):
+    """The record of a class."""
+
+    @property
+    def cls(self) -> type:
+        """The live class; the module is loaded if need be."""
+        live: type = self._live()
+        return live
+
+
+class PersistentModule(Persistent):
+    """The record of a module.
+
+    `name`, `version`, `is_package`, `requested_run` and `registry` (None if it is in none) are plain attributes.
+    """
+
+    _v_body: Body | None = None
+
+    def __init__(
+        self, name: str, source: bytes | None, *, package: bool = False, filename: str | None = None, run: str = "auto"
+    ) -> None:
+        self.name = name
+        self.version = 1
+        self.is_package = package
+        self.requested_run = run
+        self._filename = filename
+        self.registry: Mapping[str, PersistentModule] | None = None
+        self._source = None if source is None else Source(source)
+        self._images: dict[str, Image] = {}
+        self._definitions: Definitions | None = None
+        self._data: ModuleData | None = None
+        self._resources: Resources | None = None
+
+    def __repr__(self) -> str:
+        return f"<{'PersistentPackage' if self.is_package else 'PersistentModule'} {self.name}>"
+
+    # The source
+
+    @property
+    def filename(self) -> str:
+        """The file name that code of the module goes by."""
+        return self._filename or file_name(self.name, self.is_package)
+
+    @property
+    def has_source(self) -> bool:
+        """False for a namespace package."""
+        return self._source is not None
+
+    @property
+    def source_bytes(self) -> bytes:
+        """The source as it was given."""
+        try:
+            return b"" if self._source is None else self._source.data
+        except Exception as error:  # a damaged record may raise anything while it is read
+            raise damaged(self.name, "its source", error) from error
+
+    @property
+    def source(self) -> str:
+        """The text of the source."""
+        return to_text(self.source_bytes, self.name)
+
+    def body(self) -> Body:
+        """Return the source, compiled; kept until `define` has used it, or the record becomes a ghost."""
+        body = self._v_body
+        if body is None:
+            body = self._v_body = compile_source(self.source_bytes, self.name, self.filename)
+        return body
+
+    @property
+    def resources(self) -> Mapping[str, bytes]:
+        """The data files of a package: `{path relative to the package: bytes}`."""
+        return Files(self._resources)
+
+    def add_resources(self, files: Mapping[str, bytes]) -> None:
+        """Add data files to a package: `{path relative to it: bytes}`."""
+        if not files:
+            return
+        if self._resources is None:
+            self._resources = Resources()
+        self._resources.files = {**self._resources.files, **{path: Resource(data) for path, data in files.items()}}
+
+    # The images
+
+    @property
+    def run(self) -> str:
+        """How the running Python loads the module: "once" from its state, "always" by its body."""
+        image = self._any_image()
+        return image.run if image is not None else "always"
+
+    @property
+    def run_reason(self) -> str:
+        """Why the body runs in every process; "" for a module that is closed."""
+        image = self._any_image()
+        if image is None:
+            return "its body has not run yet" if self.has_source else "a namespace package has no body"
+        return image.reason
+
+    @property
+    def size(self) -> int:
+        """The bytes of the source and of the image of the running Python."""
+        image = self._any_image()
+        return len(self.source_bytes) + (image.size if image is not None else 0)
+
+    @property
+    def tags(self) -> tuple[str, ...]:
+        """The Pythons that have an image."""
+        return tuple(sorted(self._images))
+
+    def _any_image(self) -> Image | None:
+        return self._images.get(current_tag()) or next(iter(self._images.values()), None)
+
+    def image(self, tag: str) -> ImageData | None:
+        """Return the image for a tag, None if there is none."""
+        image = self._images.get(tag)
+        return None if image is None else image.data(self.name)
+
+    def keep_image(self, tag: str, image: ImageData, persistent: dict[str, Any]) -> None:
+        """Store an image, unless the database is read-only; persistent objects that are known by their path are kept."""
+        if self._p_jar is not None and self._p_jar.isReadOnly():
+            return
+        self._images = {**self._images, tag: Image(image)}
+        if persistent:
+            data = self._writable_data()
+            data.persistent = {**persistent, **data.persistent}
+
+    def persistent_object(self, path: str) -> Any:
+        """Return the persistent object that the body made at a path."""
+        if self._data is None:
+            raise KeyError(path)
+        return self._data.persistent[path]
+
+    def _writable_data(self) -> ModuleData:
+        if self._data is None:
+            self._data = ModuleData()
+        return self._data
+
+    def loaded(self, module: types.ModuleType, image: ImageData) -> None:
+        """Take over the data that changed since, in a closed module that has just been made from this record; and watch it."""
+        if image.state is None:
+            return
+        data, removed = self.stored_data()
+        datastate.put(vars(module), data)
+        for name in removed:
+            vars(module).pop(name, None)
+        self.watch(module)
+
+    def importing(self) -> AbstractContextManager[None]:
+        """Mark an import through this record's connection: what bodies change in other modules is not saved as their data."""
+        jar = getattr(self.registry, "_p_jar", None) or self._p_jar
+        return nullcontext() if jar is None else livedata.of(jar).importing()
+
+    def watch(self, module: types.ModuleType) -> None:
+        """Have the data of the live closed module saved and taken back with the transactions of the record's connection."""
+        if self._p_jar is not None and self.run == "once":
+            livedata.of(self._p_jar).watch(self, module)
+
+    # Data at run time
+
+    def data_serial(self) -> object:
+        """Return what changes whenever the stored data change."""
+        if self._data is None:
+            return self.version, None
+        self._data._p_activate()
+        return self.version, self._data._p_oid, self._data._p_serial
+
+    def stored_paths(self) -> tuple[str, ...]:
+        """Return the paths of the values that are stored apart from the image."""
+        return self._data.paths if self._data is not None else ()
+
+    def stored_data(self) -> tuple[dict[str, Any], tuple[str, ...]]:
+        """Return ({path: value} as stored apart from the image, names that are gone)."""
+        data: dict[str, Any] = {}
+        if self._data is None:
+            return data, ()
+        if self._data.changes is not None:
+            try:
+                pickling.load(State(*self._data.changes), data, self.persistent_object)
+            except (ImportError, AttributeError) as error:
+                problem = f"its stored data refer to what is not there (yet): {error}"
+                raise DamagedRecordError(f"module {self.name!r}: {problem}", module=self.name) from error
+        return data, self._data.removed
+
+    def base_data(self, namespace: dict[str, Any]) -> dict[str, Any]:
+        """Return `{path: value}` of the data that the body made, as copies; definitions in them are those of the live module."""
+        scratch = self._scratch(namespace)
+        dump = datastate.dump_data(self.name, datastate.all_data(scratch, self.name), scratch)
+        data: dict[str, Any] = {}
+        pickling.load(dump.state, data, dump.persistent.__getitem__)
+        return data
+
+    def is_base_data(self, data: dict[str, Any], namespace: dict[str, Any]) -> bool:
+        """Return whether `{path: value}` of a live namespace are what the body made."""
+        scratch = self._scratch(namespace)
+        base = datastate.mutable_data(scratch, self.name)
+        if base.keys() != data.keys():
+            return False
+        first, second = (datastate.dump_data(self.name, {path: found[path] for path in data}, whole) for found, whole in
+                         ((base, scratch), (data, namespace)))
+        return first.state == second.state
+
+    def _scratch(self, namespace: dict[str, Any]) -> dict[str, Any]:
+        """Return a namespace filled from the image again; the live module's import attributes are in it, too."""
+        image = self.image(current_tag())
+        scratch = {name: value for name, value in namespace.items() if name.startswith("__")}
+        if image is not None and image.state is not None:
+            pickling.load(image.state, scratch, self.persistent_object)
+        return scratch
+
+    def save_data(self, data: dict[str, Any], live: dict[str, Any], removed: tuple[str, ...]) -> None:
+        """Store `{path: value}` apart from the image; `live` is the namespace of the module, `removed` are names that are gone."""
+        dump = datastate.dump_data(self.name, data, live)
+        record = self._writable_data()
+        record.changes, record.paths, record.removed = astuple(dump.state), tuple(data), removed
+        if dump.persistent:
+            record.persistent = {**record.persistent, **dump.persistent}
+
+    # Live objects
+
+    @property
+    def module(self) -> types.ModuleType:
+        """The live module, loaded if need be; what it imports is found in its registry, too."""
+        if self.registry is None or is_importing(self.registry):
+            return loading.load_module(self)
+        with importing(self.registry):
+            return loading.load_module(self)
+
+    # Definitions
+
+    @property
+    def definitions(self) -> Mapping[str, PersistentDefinition]:
+        """`{canonical name: record}` of the module's definitions."""
+        return types.MappingProxyType(self._definitions.records if self._definitions is not None else {})
+
+    def define(self, namespace: dict[str, Any], module_name: str) -> None:
+        """Make or renew the records of the definitions in the namespace of the live module."""
+        body = self.body()
+        slices = binding_slices(body.tree, body.text)
+        records = {
+            name: self._definition(name, value, slices.get(name)) for name, value in definitions(namespace, module_name).items()
+        }
+        if self._definitions is None or records != self._definitions.records:
+            self._definitions = Definitions(records)
+        self._v_body = None
+
+    def _definition(self, name: str, value: Any, text: Slice | None) -> PersistentDefinition:
+        kind = PersistentClass if isinstance(value, type) else PersistentFunction
+        known = self.definitions.get(name)
+        if type(known) is kind and known.fingerprint == (text.fingerprint if text else ""):
+            return known
+        return kind(self, name, text)
+
+    # Conflicts
+
+    def _p_resolveConflict(self, old: dict[str, Any], saved: dict[str, Any], new: dict[str, Any]) -> dict[str, Any]:
+        """Merge two transactions of which each only added an image."""
+        rest = {key: value for key, value in old.items() if key != "_images"}
+        for other in (saved, new):
+            if {key: value for key, value in other.items() if key != "_images"} != rest:
+                raise ImageConflict(f"module {old.get('name')!r} was changed by two transactions")
+        return {**rest, "_images": {**new["_images"], **saved["_images"]}}
+
+
+class ImageConflict(PersistmodError, ValueError):
+    """Two transactions changed more of one module than its images; ZODB reports it as a ConflictError."""

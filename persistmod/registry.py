@@ -1,0 +1,238 @@
+"""The registry: name -> module record, one per database.                                        # stored: format 1
+
+    root["persistmod"] -> Registry -> OOBTree {name: PersistentModule}
+
+`add` runs a body once, as an import does, and is all or nothing: after an error the registry, `sys.modules` and the parent package are as
+before. Nothing commits but the caller; an abort takes what was added out of `sys.modules` again.
+"""
+
+from __future__ import annotations
+
+import io
+import os
+import types
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import Any, Self
+
+from BTrees.OOBTree import OOBTree
+from persistent import Persistent
+from ZODB._compat import PersistentUnpickler
+from ZODB.Connection import Connection
+from ZODB.utils import z64
+
+from persistmod import adding, imaging, journal, live, trees, verifying
+from persistmod.adding import TreeReport
+from persistmod.errors import InvalidNameError, NameTakenError, NotRegisteredError, StorageError
+from persistmod.namespace import check_name
+from persistmod.proving import Progress, Prover, payload_of
+from persistmod.records import PersistentModule
+from persistmod.source import current_tag, to_bytes
+from persistmod.verifying import Finding
+
+_ROOT_KEY = "persistmod"
+_RUNS = ("auto", "once", "always")
+
+
+def get_registry(connection: Connection) -> Registry:
+    """Return the registry of a database, made on demand: it is in the database once the caller commits."""
+    oid = _registry_oid(connection)
+    if oid is not None:
+        stored: Registry = connection.get(oid)
+        return stored
+    root = connection.root()
+    if _ROOT_KEY not in root:
+        registry = Registry()
+        if connection.isReadOnly():
+            return registry
+        connection.add(registry)
+        root[_ROOT_KEY] = registry
+    found: Registry = root[_ROOT_KEY]
+    return found
+
+
+def _registry_oid(connection: Connection) -> bytes | None:
+    """Find the registry in the stored root without loading the root, None if it is not there.
+
+    Loading it would look up the classes of all that stands in it, which may be those of modules that only the registry has.
+    """
+    root = connection.get(z64)
+    if root._p_changed:
+        return None
+    data, serial = connection._storage.load(z64)
+    unpickler = PersistentUnpickler(lambda module, name: _Anything, lambda reference: reference, io.BytesIO(data))
+    unpickler.load()
+    reference = unpickler.load().get("data", {}).get(_ROOT_KEY)
+    return reference[0] if isinstance(reference, tuple) else None
+
+
+class _Anything:
+    """Stands for whatever class an object in the root has."""
+
+    def __new__(cls, *arguments: Any, **keywords: Any) -> Self:
+        return super().__new__(cls)
+
+    def __setstate__(self, state: Any) -> None:
+        """Its state does not matter."""
+
+
+class Registry(Persistent, Mapping[str, PersistentModule]):
+    """The modules of a database by name."""
+
+    _v_pending: Mapping[str, PersistentModule] = types.MappingProxyType({})
+
+    def __init__(self) -> None:
+        self._modules: OOBTree = OOBTree()
+
+    def __repr__(self) -> str:
+        return f"<Registry of {len(self)} modules>"
+
+    __hash__ = object.__hash__
+
+    def __eq__(self, other: object) -> bool:
+        return self is other
+
+    # The mapping
+
+    def __getitem__(self, name: str) -> PersistentModule:
+        record: PersistentModule | None = self.get(name)
+        if record is None:
+            raise NotRegisteredError(f"no module {name!r} in the registry", module=name)
+        return record
+
+    def get(self, name: str, default: Any = None) -> Any:
+        return self._v_pending.get(name) or self._modules.get(name, default)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(sorted({*self._modules.keys(), *self._v_pending}) if self._v_pending else self._modules.keys())
+
+    def __len__(self) -> int:
+        return sum(1 for name in self)
+
+    def __contains__(self, name: object) -> bool:
+        return isinstance(name, str) and self.get(name) is not None
+
+    def below(self, name: str) -> list[str]:
+        """Return the names of the modules in a package, the package itself aside."""
+        start = f"{name}."
+        return [found for found in self if found.startswith(start)]
+
+    # Adding
+
+    def add(
+        self, name: str, source: str | bytes, *, package: bool = False, filename: str | None = None, run: str = "auto"
+    ) -> PersistentModule:
+        """Run the body of a new module once and register it; parent packages that are missing are made.
+
+        `run`: "auto" finds out whether the module is closed; "once" and "always" say so.
+        Raises InvalidNameError, NameTakenError, SourceError, BodyError (the cause is what the body raised), and ConversionError for
+        run="once" of what cannot be stored. After an error nothing is changed.
+        """
+        record = new_record(name, source, package=package, filename=filename, run=run)
+        with adding.adding(self, [record]):
+            adding.run(record)
+        return record
+
+    def add_tree(
+        self, path: str | os.PathLike[str], name: str | None = None, *, run: str = "auto", progress: Progress | None = None
+    ) -> TreeReport:
+        """Add a module file, or a directory with all its modules, subpackages and data files; import each once.
+
+        `name` is the name of the module or package, by default that of the file or directory. A directory without `__init__.py` is
+        a namespace package. Files that cannot be imported here are stored as source and named in the report. Closed modules are
+        proven in a fresh process; one that is not the same there runs always. `progress(done, total, name)` is called for each step.
+        Raises as `add` does; for the package itself, that it cannot be imported is an error. After an error nothing is changed.
+        """
+        if run not in _RUNS:
+            raise ValueError(f"run must be one of {', '.join(_RUNS)}, not {run!r}")
+        return adding.add_tree(self, trees.read(Path(path), name), run, progress)
+
+    def _check_writable(self) -> None:
+        if self._p_jar is not None and self._p_jar.isReadOnly():
+            raise StorageError("the database is open read-only; open it for writing to change modules")
+
+    def _check_name(self, record: PersistentModule) -> None:
+        name = record.name
+        known = self.get(name)
+        if known is not None and (known.has_source or not record.is_package):
+            raise NameTakenError(f"module {name!r} is registered already; remove it first", module=name)
+        parent = name.rpartition(".")[0]
+        while parent:
+            record_of_parent = self.get(parent)
+            if record_of_parent is not None and not record_of_parent.is_package:
+                raise InvalidNameError(f"module {name!r}: {parent!r} is a module, not a package", module=name)
+            parent = parent.rpartition(".")[0]
+
+    def pend(self, records: Iterable[PersistentModule]) -> None:
+        """Have records found under their names, in this process only, until `enter` or `pend(())`."""
+        self._v_pending = {record.name: record for record in records}
+        for record in self._v_pending.values():
+            record.registry = self
+
+    def enter(self) -> None:
+        """Register what is pending."""
+        for name, record in self._v_pending.items():
+            self._modules[name] = record
+            if self._p_jar is not None:
+                self._p_jar.add(record)
+        self._v_pending = {}
+
+    def check(self, record: PersistentModule) -> None:
+        """Raise what `add` would raise for a record: the name is taken or impossible, the database is read-only."""
+        self._check_writable()
+        self._check_name(record)
+
+    def register(self, record: PersistentModule) -> None:
+        """Register a record whose module is live already, with the namespace packages above it that are missing."""
+        self.check(record)
+        self.pend(adding.with_parents(self, [record]))
+        self.enter()
+
+    # Proving
+
+    def prove(self, names: Iterable[str], progress: Progress | None = None) -> dict[str, str]:
+        """Load closed modules in a fresh process; return `{name: why it is not the same there}`."""
+        wanted = list(names)
+        failed: dict[str, str] = {}
+        with Prover(lambda name: payload_of(self[name]) if name in self else None) as prover:
+            for position, name in enumerate(wanted):
+                if progress:
+                    progress(position, len(wanted), name)
+                verdict = prover.prove(name)
+                if verdict is not None:
+                    failed[name] = verdict
+        return failed
+
+    def run_always(self, name: str, reason: str) -> None:
+        """Make the body of a module run in every process from now on."""
+        record = self[name]
+        code = record.body().code
+        record.keep_image(current_tag(), imaging.always(code, reason), {})
+
+    # Removing
+
+    def remove(self, name: str) -> None:
+        """Remove a module, and with a package all that is in it; the live modules leave `sys.modules`, what holds them keeps them."""
+        self._check_writable()
+        self[name]
+        changes = journal.of(self)
+        for found in (*self.below(name), name):
+            del self._modules[found]
+            changes.on_abort(live.forgotten(found))
+
+    def verify(self, progress: Progress | None = None) -> list[Finding]:
+        """Read every record, compile every source, load every closed module in a fresh process; return what is wrong."""
+        return verifying.verify(self, progress)
+
+
+def new_record(
+    name: str, source: str | bytes, *, package: bool = False, filename: str | None = None, run: str = "auto"
+) -> PersistentModule:
+    """Make a record that is registered nowhere and has not run; the name and the source are checked."""
+    if run not in _RUNS:
+        raise ValueError(f"run must be one of {', '.join(_RUNS)}, not {run!r}")
+    check_name(name)
+    data = to_bytes(source, name)
+    record = PersistentModule(name, data, package=package, filename=filename, run=run)
+    record.body()
+    return record

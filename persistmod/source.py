@@ -1,0 +1,180 @@
+"""Source text: decoding, compiling, the statements that bind names, fingerprints, and the tag of the running Python.
+
+A source is kept as the bytes that were given; text is what those bytes mean under their byte order mark or encoding declaration (PEP 263).
+"""
+
+from __future__ import annotations
+
+import ast
+import hashlib
+import io
+import sys
+import tokenize
+from collections.abc import Iterator
+from dataclasses import dataclass
+from types import CodeType
+
+from persistmod.errors import SourceError
+
+
+def current_tag() -> str:
+    """Return what an image depends on: implementation and version, platform, and level of optimisation."""
+    optimisation = f".opt-{sys.flags.optimize}" if sys.flags.optimize else ""
+    return f"{sys.implementation.cache_tag}-{sys.platform}{optimisation}"
+
+
+def to_bytes(source: str | bytes, module: str) -> bytes:
+    """Return the source as bytes, encoded as it declares itself; text that it cannot encode is a SourceError."""
+    if isinstance(source, bytes):
+        return source
+    if not isinstance(source, str):
+        raise TypeError(f"module {module!r}: source must be str or bytes, not {type(source).__name__}")
+    try:
+        encoding = _declared_encoding(source.encode("utf-8"))
+        return source.encode("utf-8" if encoding == "utf-8-sig" else encoding)  # the text has its byte order mark already
+    except (SyntaxError, LookupError, UnicodeError) as error:
+        raise SourceError(f"module {module!r}: the source cannot be encoded: {error}", module=module) from error
+
+
+def to_text(source: bytes, module: str) -> str:
+    """Return the text of a source with universal newlines; bytes that are not the declared encoding are a SourceError."""
+    try:
+        text = source.decode(_declared_encoding(source))
+    except (SyntaxError, LookupError, UnicodeError) as error:
+        raise SourceError(f"module {module!r}: the source cannot be decoded: {error}", module=module) from error
+    return io.IncrementalNewlineDecoder(None, translate=True).decode(text, final=True)
+
+
+def _declared_encoding(source: bytes) -> str:
+    return tokenize.detect_encoding(io.BytesIO(source).readline)[0]
+
+
+def compile_body(source: bytes, module: str, filename: str) -> CodeType:
+    """Compile the body of a module; whatever the compiler finds wrong is a SourceError with the place."""
+    to_text(source, module)
+    try:
+        return compile(source, filename, "exec", dont_inherit=True)
+    except (SyntaxError, ValueError, RecursionError, MemoryError, OverflowError) as error:
+        raise _source_error(error, module, filename) from error
+
+
+@dataclass(frozen=True, slots=True)
+class Body:
+    """The source of a module, parsed and compiled once. The tree is empty where the source nests too deep for Python objects."""
+
+    code: CodeType
+    tree: ast.Module
+    text: str
+
+
+def compile_source(source: bytes, module: str, filename: str) -> Body:
+    """Parse and compile the source of a module; errors as for `compile_body`."""
+    text = to_text(source, module)
+    try:
+        tree = ast.parse(source, filename)
+        return Body(compile(tree, filename, "exec", dont_inherit=True), tree, text)
+    except (RecursionError, MemoryError):
+        return Body(compile_body(source, module, filename), ast.Module([], []), text)
+    except (SyntaxError, ValueError, OverflowError) as error:
+        raise _source_error(error, module, filename) from error
+
+
+def _source_error(cause: Exception, module: str, filename: str) -> SourceError:
+    what = cause.msg if isinstance(cause, SyntaxError) else str(cause) or type(cause).__name__
+    line = getattr(cause, "lineno", None)
+    place = f", line {line}" if line else ""
+    error = SourceError(f"module {module!r}: the source cannot be compiled: {filename}{place}: {what}", module=module)
+    error.filename, error.msg = filename, what
+    error.lineno, error.offset, error.text = line, getattr(cause, "offset", None), getattr(cause, "text", None)
+    return error
+
+
+@dataclass(frozen=True, slots=True)
+class Slice:
+    """The source of one definition: its text from the first decorator to the last line, and where it stands."""
+
+    text: str
+    line: int
+
+    @property
+    def fingerprint(self) -> str:
+        """A digest of the text that does not change when the definition moves."""
+        return hashlib.sha256(self.text.encode("utf-8", "surrogatepass")).hexdigest()[:32]
+
+
+def binding_slices(tree: ast.Module, text: str) -> dict[str, Slice]:
+    """Return `{name: slice of the last statement at module level that binds it}`, imports and bare loops aside."""
+    lines = text.split("\n")
+    slices: dict[str, Slice] = {}
+    for statement in module_level(tree):
+        for name in _bound_names(statement):
+            slices[name] = _slice(statement, lines)
+    return slices
+
+
+def module_level(tree: ast.Module) -> Iterator[ast.stmt]:
+    """Yield every statement that runs in the module's own namespace, also inside `if`, `try`, `with` and loops."""
+    pending: list[ast.AST] = list(reversed(tree.body))
+    while pending:
+        node = pending.pop()
+        if isinstance(node, ast.stmt):
+            yield node
+        if isinstance(node, _BLOCKS):
+            pending.extend(reversed([child for child in ast.iter_child_nodes(node) if not isinstance(child, ast.expr)]))
+
+
+# What has statements in it that run in the namespace around it.
+_BLOCKS = (
+    *(ast.Module, ast.If, ast.For, ast.AsyncFor, ast.While, ast.With, ast.AsyncWith, ast.Try, ast.TryStar),
+    *(ast.ExceptHandler, ast.Match, ast.match_case),
+)
+
+
+def _bound_names(statement: ast.stmt) -> Iterator[str]:
+    match statement:
+        case ast.FunctionDef(name=name) | ast.AsyncFunctionDef(name=name) | ast.ClassDef(name=name):
+            yield name
+        case ast.Assign(targets=targets):
+            for target in targets:
+                yield from _target_names(target)
+        case ast.AnnAssign(target=target) | ast.AugAssign(target=target):
+            yield from _target_names(target)
+        case _ if type(statement).__name__ == "TypeAlias":
+            yield statement.name.id  # type: ignore[attr-defined]
+
+
+def _target_names(target: ast.expr) -> Iterator[str]:
+    return (node.id for node in ast.walk(target) if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store))
+
+
+def _slice(statement: ast.stmt, lines: list[str]) -> Slice:
+    decorators = getattr(statement, "decorator_list", [])
+    first = min([statement.lineno, *(decorator.lineno for decorator in decorators)])
+    last = statement.end_lineno or first
+    return Slice("\n".join(lines[first - 1 : last]) + "\n", first)
+
+
+@dataclass(frozen=True, slots=True)
+class ImportStatement:
+    """An import statement of a body: what `__import__` is asked for, and `{bound name: attribute}`, "" for the module itself."""
+
+    line: int
+    name: str
+    level: int
+    fromlist: tuple[str, ...]
+    bound: tuple[tuple[str, str], ...]
+
+
+def import_statements(tree: ast.Module) -> list[ImportStatement]:
+    """Return the import statements at module level, in source order; `import a, b` gives two."""
+    found = []
+    for statement in module_level(tree):
+        if isinstance(statement, ast.Import):
+            for alias in statement.names:
+                bound = ((alias.asname, "") if alias.asname else (alias.name.partition(".")[0], "."),)
+                found.append(ImportStatement(statement.lineno, alias.name, 0, (), bound))
+        elif isinstance(statement, ast.ImportFrom):
+            names = tuple(alias.name for alias in statement.names)
+            bound_names = tuple((alias.asname or alias.name, alias.name) for alias in statement.names)
+            found.append(ImportStatement(statement.lineno, statement.module or "", statement.level, names, bound_names))
+    return found

@@ -1,0 +1,131 @@
+"""Reading a directory: which files are modules, which are data, which cannot be kept.
+
+A directory with `__init__.py` is a package; one without is a namespace package if there are modules in it or below, else it holds data
+files of the package around it. Where a file and a directory claim one module name, Python's own order decides: package, module, namespace
+package. Nothing is imported or compiled here.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from keyword import iskeyword
+from pathlib import Path
+
+from persistmod.errors import InvalidNameError, StorageError
+
+_EXTENSIONS = (".so", ".pyd", ".dll", ".dylib")
+_COMPILED = (".pyc", ".pyo")
+
+
+@dataclass(frozen=True, slots=True)
+class Module:
+    """A module of a tree; `source` is None for a namespace package."""
+
+    name: str
+    source: bytes | None
+    is_package: bool
+
+
+@dataclass(slots=True)
+class Tree:
+    """What a directory holds: modules, packages first; `{package: {relative path: data}}`; `{path: why it cannot be kept}`."""
+
+    name: str
+    modules: list[Module] = field(default_factory=list)
+    resources: dict[str, dict[str, bytes]] = field(default_factory=dict)
+    skipped: dict[str, str] = field(default_factory=dict)
+
+
+def read(path: Path, name: str | None = None) -> Tree:
+    """Read a module file or a directory. StorageError if it cannot be read, InvalidNameError if it has no name to go by."""
+    tree = Tree(name or (path.resolve().stem if path.is_file() else path.resolve().name))
+    if not all(map(_is_name, tree.name.split("."))):
+        raise InvalidNameError(f"{path}: {tree.name!r} cannot be the name of a module; give it a name", module=tree.name)
+    try:
+        if path.is_dir():
+            _read_package(tree, path, tree.name, frozenset((path.resolve(),)))
+        else:
+            tree.modules.append(Module(tree.name, path.read_bytes(), False))
+    except OSError as error:
+        raise StorageError(f"module {tree.name!r}: {path} cannot be read: {error}", module=tree.name) from error
+    return tree
+
+
+def _is_name(text: str) -> bool:
+    return text.isidentifier() and not iskeyword(text) and text != "__init__"
+
+
+def _read_package(tree: Tree, folder: Path, name: str, seen: frozenset[Path]) -> None:
+    init = folder / "__init__.py"
+    tree.modules.append(Module(name, init.read_bytes() if init.is_file() else None, True))
+    for entry in _entries(tree, folder, seen):
+        if entry.is_dir():
+            _read_directory(tree, entry, name, seen | {entry.resolve()})
+        elif entry != init:
+            _read_file(tree, entry, name)
+
+
+def _entries(tree: Tree, folder: Path, seen: frozenset[Path]) -> Iterator[Path]:
+    """Yield the files of a directory, then its directories, each in order; note what is left out, caches and broken links aside."""
+    entries = [entry for entry in folder.iterdir() if entry.exists() and entry.name != "__pycache__"]
+    for entry in sorted(entries, key=lambda entry: (entry.is_dir(), entry.name)):
+        problem = _problem(entry, seen)
+        if problem:
+            tree.skipped[str(entry)] = problem
+        elif entry.suffix not in _COMPILED:
+            yield entry
+
+
+def _problem(entry: Path, seen: frozenset[Path]) -> str:
+    """Return why a file or directory cannot be kept, "" if it can."""
+    if entry.is_dir():
+        if entry.name.startswith("."):
+            return "it is a hidden directory, which belongs to a tool"
+        return "it is a link to a directory around it" if entry.resolve() in seen else ""
+    if not entry.is_file():
+        return "it is neither a file nor a directory"
+    return "it is machine code, which is loaded from files only" if entry.suffix in _EXTENSIONS else ""
+
+
+def _read_directory(tree: Tree, folder: Path, package: str, seen: frozenset[Path]) -> None:
+    if _is_package(folder):
+        _read_package(tree, folder, f"{package}.{folder.name}", seen)
+    else:
+        _read_data(tree, folder, package, folder.name, seen)
+
+
+def _is_package(folder: Path) -> bool:
+    if not _is_name(folder.name):
+        return False
+    return (folder / "__init__.py").is_file() or (_has_modules(folder) and not folder.with_suffix(".py").is_file())
+
+
+def _has_modules(folder: Path) -> bool:
+    return any(
+        name.endswith(".py") and name[:-3].isidentifier() for path, folders, names in os.walk(folder) for name in names
+    )
+
+
+def _read_file(tree: Tree, file: Path, package: str) -> None:
+    if file.suffix != ".py" or not _is_name(file.stem):
+        _keep(tree, file, package, file.name)
+    elif (file.with_suffix("") / "__init__.py").is_file():
+        tree.skipped[str(file)] = "a package of the same name stands beside it"
+    else:
+        tree.modules.append(Module(f"{package}.{file.stem}", file.read_bytes(), False))
+
+
+def _read_data(tree: Tree, folder: Path, package: str, place: str, seen: frozenset[Path]) -> None:
+    """Keep all files below a directory as data; `place` is its path relative to the package."""
+    for entry in _entries(tree, folder, seen):
+        path = f"{place}/{entry.name}"
+        if entry.is_dir():
+            _read_data(tree, entry, package, path, seen | {entry.resolve()})
+        else:
+            _keep(tree, entry, package, path)
+
+
+def _keep(tree: Tree, file: Path, package: str, path: str) -> None:
+    tree.resources.setdefault(package, {})[path] = file.read_bytes()

@@ -1,0 +1,75 @@
+"""Verifying a registry: what in it cannot be read, compiled, found or loaded."""
+
+from __future__ import annotations
+
+import marshal
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import Protocol
+
+from persistmod.contents import damaged
+from persistmod.errors import PersistmodError
+from persistmod.proving import Progress
+from persistmod.records import PersistentModule
+from persistmod.source import current_tag
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """Something that `verify` found wrong with a module; `name` is the canonical name or path concerned, or ""."""
+
+    module: str
+    name: str
+    problem: str
+
+
+class Verifiable(Protocol):
+    """What is needed of a registry."""
+
+    def __iter__(self) -> Iterator[str]: ...
+    def __getitem__(self, name: str) -> PersistentModule: ...
+    def prove(self, names: Iterable[str], progress: Progress | None = None) -> dict[str, str]: ...
+
+
+def verify(registry: Verifiable, progress: Progress | None = None) -> list[Finding]:
+    """Return what is wrong with the modules of a registry, by name."""
+    findings = [finding for name in registry for finding in _verify_record(registry, name)]
+    broken = {finding.module for finding in findings}
+    closed = [name for name in registry if name not in broken and is_closed(registry[name])]
+    return findings + [Finding(name, "", problem) for name, problem in registry.prove(closed, progress).items()]
+
+
+def is_closed(record: PersistentModule) -> bool:
+    """Return whether the running Python has the state of a module."""
+    image = record.image(current_tag())
+    return image is not None and image.state is not None
+
+
+def _verify_record(registry: Verifiable, name: str) -> Iterator[Finding]:
+    try:
+        record = registry[name]
+        for tag in record.tags:
+            record.image(tag)
+        for definition in record.definitions.values():
+            definition._p_activate()
+        dict(record.resources)
+        bound = _bound_names(record)
+    except PersistmodError as error:
+        yield Finding(name, error.name or "", str(error))
+        return
+    except Exception as error:  # a damaged record may raise anything while it is read
+        yield Finding(name, "", str(damaged(name, "its record", error)))
+        return
+    for definition in record.definitions.values():
+        if definition.name not in bound and (definition.source or is_closed(record)):
+            problem = f"module {name!r} does not bind {definition.name!r}, of which there is a record"
+            yield Finding(name, definition.name, problem)
+
+
+def _bound_names(record: PersistentModule) -> set[str]:
+    """Return the names that a body mentions, and those that its state binds."""
+    names: set[str] = set(record.body().code.co_names) if record.has_source else set()
+    image = record.image(current_tag())
+    if image is not None and image.state is not None:
+        names.update(name for name in marshal.loads(image.state.buffers) if isinstance(name, str))
+    return names

@@ -1,0 +1,46 @@
+"""Every test leaves the process as it was."""
+
+import os
+import sys
+
+import pytest
+import transaction
+from support import outcomes_of
+
+
+@pytest.fixture(autouse=True)
+def same_process():
+    """Put back what imports and chdir change, and end the transaction under way."""
+    lists = {name: list(getattr(sys, name)) for name in ("path", "meta_path", "path_hooks")}
+    caches = {name: dict(getattr(sys, name)) for name in ("modules", "path_importer_cache")}
+    environ, folder = dict(os.environ), os.getcwd()
+    yield
+    transaction.abort()
+    for name, before in lists.items():
+        getattr(sys, name)[:] = before
+    for name, before in caches.items():
+        restore(getattr(sys, name), before)
+    restore(os.environ, environ)
+    os.chdir(folder)
+
+
+def restore(mapping, before):
+    """Give a mapping its items again; what is there already is not touched."""
+    for key in set(mapping) - set(before):
+        del mapping[key]
+    for key, value in before.items():
+        if mapping.get(key, mapping) is not value:
+            mapping[key] = value
+
+
+@pytest.fixture(scope="session")
+def outcomes(tmp_path_factory):
+    """Give a function from the name of a test module to the outcomes of its checks; see `support`."""
+    folders = {}
+
+    def outcomes_in(name):
+        if name not in folders:
+            folders[name] = tmp_path_factory.mktemp(name)
+        return outcomes_of(name, folders[name])
+
+    return outcomes_in

@@ -1,0 +1,29 @@
+"""Real code passes its own tests from the database: modules of the standard library, and packages from PyPI."""
+
+from __future__ import annotations
+
+import pytest
+
+from .cases import Case, package_cases, stdlib_cases
+from .harness import Run
+from .report import share
+
+
+@pytest.mark.parametrize("case", [*stdlib_cases(), *package_cases()], ids=str)
+def test_passes_as_many_of_its_tests_as_from_its_file(case: Case, run: Run) -> None:
+    comparison = run.comparison(case)
+    assert comparison.passes, comparison.explain()
+
+
+def test_most_modules_are_closed(run: Run) -> None:
+    assert share(run.modules("stdlib") | run.modules("packages")).percent > 80
+
+
+def test_every_module_that_runs_always_says_why(run: Run) -> None:
+    modules = run.modules("stdlib") | run.modules("packages")
+    assert [name for name, (how, reason) in modules.items() if how == "always" and not reason] == []
+
+
+def test_enough_modules_are_tested() -> None:
+    assert len(stdlib_cases()) >= 60
+    assert len(package_cases()) >= 8
