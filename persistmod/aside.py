@@ -115,7 +115,7 @@ class Making:
 
     def resume(self) -> None:
         gc.disable()
-        gc.collect(0)
+        _empty_youngest_generation()
         self._collections = _collections()
 
     def pause(self) -> None:
@@ -322,6 +322,16 @@ class Observer(Making):
 _OWN_GLOBALS = globals()
 # A frame of the import system, for whoever looks for the line that imports: `warnings` passes over such frames.
 Observer._import.__code__ = Observer._import.__code__.replace(co_filename="<frozen importlib._bootstrap>")
+
+
+def _empty_youngest_generation() -> None:
+    """Collect without telling `gc.callbacks`: what they would do is no deed of the body."""
+    callbacks = gc.callbacks[:]
+    gc.callbacks.clear()
+    try:
+        gc.collect(0)
+    finally:
+        gc.callbacks[:] = callbacks
 
 
 def _collections() -> int:

@@ -1,6 +1,11 @@
 """Closed or not: each effect and each reading keeps a body running in every process, with its true reason; look-alikes do not."""
 
+import gc
+import sys
+import types
+
 import pytest
+from processes import Database
 from support import assert_run, fresh
 
 OTHER = """
@@ -275,3 +280,18 @@ def test_look_alike_runs_once(name, added):
 
 def test_what_is_said_to_be_closed_is_proven_in_a_fresh_process(added):
     assert added["findings"] == []
+
+
+def test_callbacks_of_the_collector_do_nothing_in_the_name_of_the_body(tmp_path, monkeypatch):
+    counting = types.ModuleType("counting")
+    counting.times = 0
+
+    def count(phase, info):
+        counting.times += 1
+
+    monkeypatch.setitem(sys.modules, "counting", counting)
+    gc.callbacks.append(count)
+    try:
+        assert Database(tmp_path).add(plain="x = [1]\n") == {"plain": "once"}
+    finally:
+        gc.callbacks.remove(count)
