@@ -16,12 +16,15 @@ from persistmod.errors import (
     ShadowedWarning,
     SourceError,
     StorageError,
+    UpdateError,
 )
 from persistmod.importer import importing, install, uninstall
+from persistmod.plans import Plan, Step
 from persistmod.records import PersistentClass, PersistentFunction, PersistentModule
 from persistmod.reducers import register_reducer
 from persistmod.registry import Registry, get_registry
 from persistmod.storage import open_db
+from persistmod.updating import plan, update
 from persistmod.verifying import Finding
 
 __all__ = [
@@ -39,16 +42,21 @@ __all__ = [
     "PersistentFunction",
     "PersistentModule",
     "PersistmodError",
+    "Plan",
     "Registry",
     "ShadowedWarning",
     "SourceError",
     "StorageError",
+    "Step",
     "TreeReport",
+    "UpdateError",
     "convert",
     "get_registry",
     "importing",
     "install",
     "open_db",
+    "plan",
     "register_reducer",
     "uninstall",
+    "update",
 ]

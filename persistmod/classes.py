@@ -193,11 +193,12 @@ def _slots(instance: Any, cls: type) -> tuple[tuple[int, str, Any], ...]:
             continue
         for name, member in owner.__dict__.items():
             if isinstance(member, types.MemberDescriptorType) and member.__objclass__ is owner:
-                found.extend((depth, name, value) for value in _slot_value(member, instance))
+                found.extend((depth, name, value) for value in slot_value(member, instance))
     return tuple(found)
 
 
-def _slot_value(member: types.MemberDescriptorType, instance: Any) -> tuple[Any, ...]:
+def slot_value(member: types.MemberDescriptorType, instance: Any) -> tuple[Any, ...]:
+    """Return the value of a slot in a tuple, () if the slot is empty."""
     try:
         return (member.__get__(instance),)
     except AttributeError:

@@ -68,6 +68,14 @@ class BodyError(PersistmodError, ImportError):
     """The body of a module raised; `__cause__` is what it raised."""
 
 
+class UpdateError(PersistmodError, ValueError):
+    """An update is refused, with nothing changed; `plan` says what was in the way."""
+
+    def __init__(self, message: str = "", *, module: str = "", name: str = "", plan: Any = None) -> None:
+        super().__init__(message, module=module, name=name)
+        self.plan = plan
+
+
 class StorageError(PersistmodError, OSError):
     """A database cannot be opened or written."""
 

@@ -73,3 +73,26 @@ def _is_copy(name: str, value: Any, function: Any) -> bool:
         return value is function
     original = getattr(function, name, None)
     return name in COPIED and (value is original or (type(value) is str and value == original))
+
+
+_BUILT_IN_ATTRIBUTES = ("__defaults__", "__kwdefaults__", "__annotations__", "__doc__", "__name__", "__qualname__", "__module__")
+
+
+def copy_attributes(function: types.FunctionType, source: types.FunctionType, resolve: Any) -> None:
+    """Give a function everything that its source has beside code, globals and cells; `resolve` is asked for each value."""
+    for name, value in built_in_attributes(source).items():
+        # Annotations are made of a tuple when they are first asked for: the dictionary may be nobody's yet.
+        is_annotations = name == "__annotations__"
+        resolved = {key: resolve(item) for key, item in value.items()} if is_annotations else resolve(value)
+        if resolved is not getattr(function, name):
+            setattr(function, name, resolved)
+    for name, value in list(source.__dict__.items()):
+        function.__dict__[name] = resolve(value)
+
+
+def built_in_attributes(function: types.FunctionType) -> dict[str, Any]:
+    """Return what a function keeps beside its `__dict__`, code, globals and cells."""
+    found = {name: getattr(function, name) for name in _BUILT_IN_ATTRIBUTES}
+    if hasattr(function, "__type_params__"):
+        found["__type_params__"] = function.__type_params__
+    return found

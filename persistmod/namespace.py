@@ -33,11 +33,11 @@ def is_definition(value: Any, namespace: dict[str, Any], module: str) -> bool:
         return value.__module__ in names and type(getattr(value, "__name__", None)) is str
     if type(value) is types.FunctionType:
         return value.__globals__ is namespace or value.__module__ in names
-    wrapped = callable(value) and _vars_of(value).get("__wrapped__")
+    wrapped = callable(value) and vars_of(value).get("__wrapped__")
     return isinstance(wrapped, types.FunctionType) and wrapped.__module__ in names and hasattr(value, "__name__")
 
 
-def _vars_of(value: Any) -> dict[str, Any]:
+def vars_of(value: Any) -> dict[str, Any]:
     """Return the `__dict__` of a value, {} if it has none, past its own attribute access."""
     try:
         attributes = object.__getattribute__(value, "__dict__")

@@ -16,9 +16,10 @@ import types
 from collections.abc import Mapping
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import astuple
-from typing import Any
+from typing import Any, Protocol
 
 from persistent import Persistent
+from ZODB.utils import z64
 
 from persistmod import datastate, livedata, loading, pickling
 from persistmod.contents import Files, Image, ModuleData, Resource, Resources, Source, damaged
@@ -29,6 +30,13 @@ from persistmod.loading import file_name
 from persistmod.namespace import definitions
 from persistmod.source import Body, Slice, binding_slices, compile_source, current_tag, to_text
 from persistmod.state import State
+from persistmod.writes import Writes
+
+
+class Decisions(Protocol):
+    """What is needed of a plan: the paths whose new values count."""
+
+    taken: list[str]
 
 
 class Definitions(Persistent):
@@ -279,6 +287,11 @@ class PersistentModule(Persistent):
                          ((base, scratch), (data, namespace)))
         return first.state == second.state
 
+    def base_namespace(self, namespace: dict[str, Any]) -> dict[str, Any] | None:
+        """Return a namespace as the body filled it when it last ran, None for a module that is not closed."""
+        image = self.image(current_tag())
+        return None if image is None or image.state is None else self._scratch(namespace)
+
     def _scratch(self, namespace: dict[str, Any]) -> dict[str, Any]:
         """Return a namespace filled from the image again; the live module's import attributes are in it, too."""
         image = self.image(current_tag())
@@ -322,6 +335,49 @@ class PersistentModule(Persistent):
         if self._definitions is None or records != self._definitions.records:
             self._definitions = Definitions(records)
         self._v_body = None
+
+    def renew(
+        self, writes: Writes, source: bytes, body: Body, namespace: dict[str, Any], image: ImageData, persistent: dict[str, Any],
+        decisions: Decisions,
+    ) -> None:
+        """Take a new version: its source, its one image, the records of what changed; live data that are stored and still count stay."""
+        slices = binding_slices(body.tree, body.text)
+        before = dict(self.__dict__)
+        stored = [path for path in self.stored_paths() if path not in decisions.taken]
+
+        def change() -> None:
+            self.version += 1
+            self._source = Source(source)
+            self._images = {current_tag(): Image(image)}
+            self._redefine(namespace, slices)
+            if self._data is not None and list(self._data.paths) != stored:
+                data, gone = self.stored_data()
+                self.save_data({path: value for path, value in data.items() if path in stored}, namespace, gone)
+            if persistent:
+                data_record = self._writable_data()
+                data_record.persistent = {**persistent, **data_record.persistent}
+
+        def undo() -> None:
+            if self._p_jar is None or self._p_serial == z64:
+                for name in self.__dict__.keys() - before.keys():
+                    delattr(self, name)
+                for name, value in before.items():
+                    setattr(self, name, value)
+
+        writes.do(change, undo)
+
+    def _redefine(self, namespace: dict[str, Any], slices: dict[str, Slice]) -> None:
+        records = {}
+        for name, value in definitions(namespace, self.name).items():
+            text = slices.get(name)
+            known = self.definitions.get(name)
+            record = self._definition(name, value, text)
+            if known is not None and type(known) is type(record) and record is not known:
+                known.source, known.fingerprint, known.version = record.source, record.fingerprint, self.version
+                record = known
+            records[name] = record
+        if self._definitions is None or records != self._definitions.records:
+            self._definitions = Definitions(records)
 
     def _definition(self, name: str, value: Any, text: Slice | None) -> PersistentDefinition:
         kind = PersistentClass if isinstance(value, type) else PersistentFunction

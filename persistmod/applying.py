@@ -1,0 +1,187 @@
+"""Applying a plan to live objects: what was made aside is relinked, then written into what lives, with every write in a journal.
+
+Nothing is decided here. Relinking touches new objects only; all writes to older ones go through `Writes`, so that each can be taken back.
+"""
+
+from __future__ import annotations
+
+import _abc  # type: ignore[import-not-found]
+import abc
+import types
+from collections import deque
+from typing import Any
+
+from persistmod import forwarding
+from persistmod.functions import contents
+from persistmod.merging import MISSING, Comparison, paths_of
+from persistmod.namespace import vars_of
+from persistmod.pairing import Pair
+from persistmod.planning import CONTAINERS, Planner
+from persistmod.relinking import Relinker
+from persistmod.writes import Writes, uninterrupted
+
+
+def apply(planner: Planner, relinker: Relinker, writes: Writes, removed: list[str]) -> None:
+    """Write what the planner decided; `removed` are the names to delete."""
+    ready = _Ready(planner, relinker)
+    with uninterrupted():
+        ready.write(writes)
+        for name in removed:
+            writes.unbind(planner.live, name)
+
+
+class _Ready:
+    """The changes of a plan, relinked: all that is new is in order before the first write."""
+
+    def __init__(self, planner: Planner, relinker: Relinker) -> None:
+        changes, resolve = planner.changes, relinker.resolve
+        self.planner, self.live = planner, planner.live
+        self.binds = [(name, resolve(value)) for name, value in changes.binds]
+        self.attributes = [(target, name, resolve(value)) for target, name, value in changes.attributes]
+        self.class_attributes = [(cls, name, resolve(value)) for cls, name, value in changes.class_attributes]
+        self.bases = [(pair.old, tuple(map(resolve, pair.new.__bases__)), resolve(type(pair.new))) for pair in changes.class_bases]
+        self.functions = [self._function(relinker, *entry) for entry in changes.functions]
+        self.refills = [(current, *_contents_of(new, resolve)) for current, new in changes.refills]
+        self.merges = [self._merged(resolve, *entry) for entry in changes.merges]
+        self.stale = changes.stale
+        relinker.finish()
+
+    @staticmethod
+    def _function(
+        relinker: Relinker, pair: Pair, attributes: list[tuple[str, Any]], cells: list[tuple[types.CellType, types.CellType]]
+    ) -> tuple[Pair, Any, list[tuple[str, Any]], list[tuple[Any, Any]]]:
+        """Return what a function takes; `stand_in` answers calls meanwhile, or for good."""
+        resolved = [(name, _resolved_attribute(name, value, relinker.resolve)) for name, value in attributes]
+        new_cells = [(cell, relinker.resolve(value)) for cell, source in cells for value in contents(source)]
+        if not pair.keeps:
+            return pair, relinker.resolve(pair.new), [], []
+        stand_in = relinker.copy_of(pair.new) if attributes or cells else None
+        return pair, stand_in, resolved, new_cells
+
+    def _merged(self, resolve: Any, current: Any, new: Any, base: Any) -> tuple[Any, Any]:
+        """Return a container and what it holds after the merge: what the new body has and the old had not is added or exchanged."""
+        same = self.planner.with_base() if base is not MISSING else None
+        if isinstance(new, dict):
+            return current, _merged_dict(current, new, {} if base is MISSING else base, same, resolve)
+        return current, _merged_items(current, new, () if base is MISSING else base, same, resolve, self.planner.with_live)
+
+    def write(self, writes: Writes) -> None:
+        for cls, bases, metaclass in self.bases:
+            if bases != cls.__bases__:
+                writes.set_by(type.__dict__["__bases__"], cls, bases)
+            if metaclass is not type(cls):
+                writes.set_by(object.__dict__["__class__"], cls, metaclass)
+        for cls, name, value in self.class_attributes:
+            writes.delete_class_attribute(cls, name) if value is MISSING else writes.set_class_attribute(cls, name, value)
+        for current, kind, held, attributes in self.refills:
+            _refill(writes, current, kind, held, attributes)
+        for current, held in self.merges:
+            writes.refill(current, held, type(current))
+        for target, name, value in self.attributes:
+            writes.unbind(vars_of(target), name) if value is MISSING else writes.bind(vars_of(target), name, value)
+        for entry in self.functions:
+            _write_function(writes, *entry)
+        self._write_abstract(writes)
+        for name, value in self.binds:
+            writes.bind(self.live, name, value)
+        for cache in self.stale:
+            _clear(writes, cache)
+
+    def _write_abstract(self, writes: Writes) -> None:
+        """Have abstract classes, and their subclasses everywhere, know what is abstract now."""
+        for pair in self.planner.pairing.classes:
+            if pair.keeps and isinstance(pair.old, abc.ABCMeta):
+                for cls in _with_subclasses(pair.old):
+                    abstract = _abstract_of(cls)
+                    if "__abstractmethods__" in cls.__dict__ and abstract != cls.__abstractmethods__:
+                        writes.set_by(type.__dict__["__abstractmethods__"], cls, abstract)
+                _abc._reset_caches(pair.old)
+
+
+def _resolved_attribute(name: str, value: Any, resolve: Any) -> Any:
+    return {key: resolve(item) for key, item in value.items()} if name == "__annotations__" else resolve(value)
+
+
+def _write_function(writes: Writes, pair: Pair, stand_in: Any, attributes: list[tuple[str, Any]], cells: list[tuple[Any, Any]]) -> None:
+    """Give a function its new state. Code that needs neither defaults nor cells answers calls until all of it is there."""
+    if stand_in is not None:
+        writes.set_code(pair.old, forwarding.forwarder(stand_in, pair.old.__code__))
+    if not pair.keeps:
+        writes.bind(vars_of(pair.old), "__wrapped__", stand_in)  # what `inspect.signature` looks through
+        return
+    for name, value in attributes:
+        writes.set(pair.old, name, value)
+    for cell, value in cells:
+        writes.set(cell, "cell_contents", value)
+    writes.set_code(pair.old, forwarding.fitted(pair.new.__code__, pair.old.__code__.co_freevars))
+
+
+def _contents_of(new: Any, resolve: Any) -> tuple[Any, Any, Any]:
+    """Return (built-in type, contents, attributes) of what a live container or instance is refilled with."""
+    kind = next((kind for kind in CONTAINERS if isinstance(new, kind)), None)
+    held: Any = None
+    if kind is dict:
+        held = {resolve(key): resolve(value) for key, value in dict.items(new)}
+    elif kind is not None:
+        held = kind(resolve(item) for item in kind.__iter__(new))
+    attributes = None if type(new) in CONTAINERS else {name: resolve(value) for name, value in vars_of(new).items()}
+    return kind, held, attributes
+
+
+def _refill(writes: Writes, current: Any, kind: Any, held: Any, attributes: dict[str, Any] | None) -> None:
+    if kind is not None:
+        writes.refill(current, held, kind)
+    if attributes is not None and vars_of(current) != attributes:
+        writes.refill(vars_of(current), attributes, dict)
+
+
+def _merged_dict(current: Any, new: Any, base: Any, same: Comparison | None, resolve: Any) -> dict[Any, Any]:
+    merged = dict(current)
+    for key, value in new.items():
+        if same is None or not same.is_same(value, base.get(key, MISSING)):
+            if same is not None or key not in current:
+                merged[resolve(key)] = resolve(value)
+    for key in base:
+        if key not in new:
+            merged.pop(key, None)
+    return merged
+
+
+def _merged_items(current: Any, new: Any, base: Any, same: Comparison | None, resolve: Any, with_live: Comparison) -> Any:
+    added = [item for item in new if not any(same is not None and same.is_same(item, known) for known in base)]
+    kept = [item for item in current if not _is_gone(item, new, base, with_live)]
+    new_ones = [resolved for item in added if not any((resolved := resolve(item)) is known for known in kept) and not any(
+        with_live.is_same(item, known) for known in kept)]
+    return type(current)([*kept, *new_ones])
+
+
+def _is_gone(item: Any, new: Any, base: Any, with_live: Comparison) -> bool:
+    """Return whether a live item came from the old body and the new one has no such item; what is not known to come from it stays."""
+    return False
+
+
+def _clear(writes: Writes, cache: Any) -> None:
+    """Empty a cache that the body made; it fills again by itself, also after an undo."""
+    clear = getattr(cache, "cache_clear", None) or cache.clear
+    writes.do(clear, clear)
+
+
+def _with_subclasses(cls: type) -> list[type]:
+    found: dict[type, None] = {}
+    pending = deque([cls])
+    while pending:
+        cls = pending.popleft()
+        if cls not in found:
+            found[cls] = None
+            pending.extend(type.__subclasses__(cls))
+    return list(found)
+
+
+def _abstract_of(cls: type) -> frozenset[str]:
+    """Return the abstract methods of a class, as `ABCMeta.__new__` finds them."""
+    own = {name for name, value in cls.__dict__.items() if getattr(value, "__isabstractmethod__", False)}
+    for base in cls.__bases__:
+        for name in getattr(base, "__abstractmethods__", ()):
+            if getattr(getattr(cls, name, None), "__isabstractmethod__", False):
+                own.add(name)
+    return frozenset(own)

@@ -1,0 +1,163 @@
+"""Comparing what two runs of a body made, past all methods: for the three-way merge of data.
+
+Two values are the same if they are built alike: exact built-in types item by item, instances by class, attributes and contents, definitions
+by canonical name, functions without a name by what they do, with the same sharing. What belongs to neither module must be identical, or
+an equal atom. No `__eq__` of Python is called, and no reducer.
+"""
+
+from __future__ import annotations
+
+import types
+from collections import deque
+from collections.abc import Iterator
+from typing import Any
+
+from persistmod.classes import slot_value
+from persistmod.functions import built_in_attributes, contents
+from persistmod.namespace import vars_of
+from persistmod.pairing import Side, core_of, members
+from persistmod.scope import has_value_semantics
+
+MISSING: Any = type("Missing", (), {"__repr__": lambda self: "MISSING"})()
+_ATOMS = (types.NoneType, bool, int, str, bytes, types.EllipsisType, range)
+_HEAP_TYPE = 1 << 9
+
+
+def paths_of(side: Side) -> dict[int, str]:
+    """Return `{id: canonical name}` of the definitions of a module, those in its classes with them."""
+    paths: dict[int, str] = {}
+    pending = deque(side.definitions().items())
+    while pending:
+        path, value = pending.popleft()
+        core = core_of(value)
+        for named in (value, core):
+            if named is not None:
+                paths.setdefault(id(named), path)
+        if issubclass(type(value), type):
+            pending.extend((f"{path}.{name}", member) for name, member in members(value).items())
+    return paths
+
+
+class Comparison:
+    """Compares values of one side with values of another; `{id: canonical name}` of the definitions of each."""
+
+    def __init__(self, first: dict[int, str], second: dict[int, str]) -> None:
+        self._first, self._second = first, second
+
+    def is_same(self, first: Any, second: Any) -> bool:
+        """Return whether two values are built alike."""
+        if first is MISSING or second is MISSING:
+            return first is second
+        pending: list[tuple[Any, Any]] = [(first, second)]
+        partner: dict[int, int] = {}
+        keep: list[Any] = []
+        while pending:
+            one, other = pending.pop()
+            if one is other and type(one) in _ATOMS:
+                continue
+            known = partner.get(id(one))
+            if known is not None:
+                if known != id(other):
+                    return False
+                continue
+            if type(one) not in _ATOMS:
+                partner[id(one)] = id(other)
+                keep.append((one, other))
+            parts = self._parts(one, other)
+            if parts is None:
+                return False
+            pending.extend(parts)
+        return True
+
+    def _parts(self, one: Any, other: Any) -> list[tuple[Any, Any]] | None:
+        """Return the pairs that remain to be compared, None if the two differ."""
+        path, other_path = self._first.get(id(one)), self._second.get(id(other))
+        if path is not None or other_path is not None:
+            return [] if path == other_path else None
+        if one is other:
+            return []
+        kind = type(one)
+        if kind is not type(other) and self._first.get(id(kind), kind) != self._second.get(id(type(other)), type(other)):
+            return None
+        if kind in _ATOMS or kind in (float, complex):
+            return [] if repr(one) == repr(other) else None
+        found = list(_parts_of(one)), list(_parts_of(other))
+        labels = [[label for label, part in parts] for parts in found]
+        if labels[0] != labels[1] or not found[0]:
+            return [] if _is_equal_leaf(one, other) else None
+        return [(part, other_part) for (label, part), (other_label, other_part) in zip(*found, strict=True)]
+
+
+def _is_equal_leaf(one: Any, other: Any) -> bool:
+    """Return whether two objects without parts are as good as each other: equal values in C, or nothing but their type."""
+    kind = type(one)
+    if kind in (list, dict, set, frozenset, tuple, deque, bytearray):
+        return bool(one == other)
+    if has_value_semantics(kind):
+        return bool(one == other)
+    return bool(kind.__flags__ & _HEAP_TYPE) and kind.__basicsize__ <= object.__basicsize__ + 16
+
+
+def _parts_of(value: Any) -> Iterator[tuple[Any, Any]]:
+    """Yield (label, part) of what a value is built of; labels are atoms."""
+    kind = type(value)
+    if kind is types.FunctionType:
+        yield "code", _what_it_does(value.__code__)
+        yield from built_in_attributes(value).items()
+        yield from (("cell", held) for cell in value.__closure__ or () for held in contents(cell))
+        yield "dict", value.__dict__
+        return
+    if issubclass(kind, dict):
+        yield from _items(value)
+    elif issubclass(kind, (list, tuple, deque)):
+        yield from enumerate(_base(kind).__iter__(value))
+    elif issubclass(kind, (set, frozenset)):
+        yield from _members(value)
+    elif isinstance(value, staticmethod | classmethod):
+        yield "function", value.__func__
+    elif isinstance(value, property):
+        yield from (("get", value.fget), ("set", value.fset), ("delete", value.fdel))
+    elif kind is types.MethodType:
+        yield from (("function", value.__func__), ("self", value.__self__))
+    elif kind is bytearray:
+        yield "bytes", bytes(value)
+    if kind.__flags__ & _HEAP_TYPE and not issubclass(kind, type):
+        yield from _state(value)
+
+
+def _base(kind: type) -> Any:
+    return next(base for base in (list, tuple, deque) if issubclass(kind, base))
+
+
+def _items(value: dict[Any, Any]) -> Iterator[tuple[Any, Any]]:
+    for index, (key, item) in enumerate(dict.items(value)):
+        if type(key) in _ATOMS:
+            yield ("item", key), item
+        else:
+            yield ("key", index), key
+            yield ("value", index), item
+
+
+def _members(value: Any) -> Iterator[tuple[Any, Any]]:
+    iterator = set.__iter__(value) if issubclass(type(value), set) else frozenset.__iter__(value)
+    for index, item in enumerate(sorted(iterator, key=lambda item: repr(item) if type(item) in _ATOMS else "")):
+        yield index, item
+
+
+def _state(value: Any) -> Iterator[tuple[Any, Any]]:
+    """Yield the attributes and slots of an instance; for a type of the built-in kind also its value."""
+    for base in (int, float, str, bytes, complex):
+        if issubclass(type(value), base):
+            yield "value", base.__repr__(value)
+    yield from ((("attribute", name), item) for name, item in vars_of(value).items())
+    for cls in type(value).__mro__:
+        for name, member in list(cls.__dict__.items()) if cls.__flags__ & _HEAP_TYPE else ():
+            if type(member) is types.MemberDescriptorType:
+                yield from ((("slot", name), item) for item in slot_value(member, value))
+
+
+def _what_it_does(code: types.CodeType) -> str:
+    """Return what code does, without the place where it stands, as text."""
+    constants = [_what_it_does(constant) if type(constant) is types.CodeType else repr(constant) for constant in code.co_consts]
+    parts = (code.co_code.hex(), *constants, *code.co_names, *code.co_varnames, *code.co_freevars, *code.co_cellvars)
+    return "|".join((*parts, str(code.co_flags), code.co_exceptiontable.hex(), str(code.co_argcount), str(code.co_kwonlyargcount)))

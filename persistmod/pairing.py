@@ -1,0 +1,216 @@
+"""Which new object takes the place of which old one: definitions by canonical name, and what hangs on them.
+
+A definition is known by its path in the outermost namespace that contains it: module level before class level, outer class before inner.
+If a namespace binds it twice, the binding that is its `__name__` wins, else the first. Any other binding is an alias, which pairs nothing.
+The functions inside a definition (what it wraps, what its closure holds, the functions of a property) pair with those in the same place.
+"""
+
+from __future__ import annotations
+
+import types
+from collections import deque
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+from persistmod import forwarding
+from persistmod.functions import contents
+from persistmod.namespace import definitions, vars_of
+
+_LRU_CACHE = type(__import__("functools").lru_cache(abs))
+
+
+@dataclass(frozen=True, slots=True)
+class Pair:
+    """An old and a new object of one path; `keeps` says whether the old one can take the new one's state in place."""
+
+    path: str
+    old: Any
+    new: Any
+    keeps: bool = True
+    reason: str = ""
+
+
+@dataclass(slots=True)
+class Side:
+    """One version of a module: its namespace, and which objects are its own."""
+
+    module: str
+    namespace: dict[str, Any]
+    is_own: Callable[[Any], bool]
+
+    def definitions(self) -> dict[str, Any]:
+        found = definitions(self.namespace, self.module)
+        return {name: value for name, value in found.items() if self.is_own(value)}
+
+
+@dataclass(slots=True)
+class Pairing:
+    """What corresponds: functions and classes in pairs, in order; `partner` gives the old object for the id of a new one."""
+
+    functions: list[Pair] = field(default_factory=list)
+    classes: list[Pair] = field(default_factory=list)
+    caches: list[Pair] = field(default_factory=list)
+    partner: dict[int, Any] = field(default_factory=dict)
+    taken: set[int] = field(default_factory=set)
+
+    def pairs(self) -> Iterator[Pair]:
+        yield from self.functions
+        yield from self.classes
+
+    def knows(self, old: Any, new: Any) -> bool:
+        return id(new) in self.partner or id(old) in self.taken
+
+    def note(self, old: Any, new: Any) -> None:
+        self.partner[id(new)] = old
+        self.taken.add(id(old))
+
+
+def members(cls: type) -> dict[str, Any]:
+    """Return `{canonical name: value}` of what a class namespace binds that may be or hold definitions; aliases are left out."""
+    found: dict[int, tuple[str, Any]] = {}
+    for name, value in cls.__dict__.items():
+        core = core_of(value)
+        if core is None:
+            continue
+        known = found.get(id(core))
+        if known is None or (getattr(core, "__name__", None) == name and core.__name__ != known[0]):
+            found[id(core)] = (name, value)
+    return dict(found.values())
+
+
+def core_of(value: Any) -> Any:
+    """Return the function or class that a class attribute is or holds, None if there is none."""
+    if type(value) is types.FunctionType or issubclass(type(value), type):
+        return value
+    if isinstance(value, staticmethod | classmethod):
+        return core_of(value.__func__)
+    if isinstance(value, property):
+        return core_of(value.fget) or core_of(value.fset) or core_of(value.fdel)
+    wrapped = vars_of(value).get("__wrapped__") or vars_of(value).get("func")
+    return wrapped if type(wrapped) is types.FunctionType else None
+
+
+def pair(old: Side, new: Side) -> Pairing:
+    """Pair two versions of a module."""
+    found = Pairing()
+    pending: deque[tuple[str, Any, Any]] = deque()
+    old_definitions, new_definitions = old.definitions(), new.definitions()
+    for name, value in new_definitions.items():
+        if name in old_definitions:
+            pending.append((name, old_definitions[name], value))
+    while pending:
+        path, was, now = pending.popleft()
+        if was is not now and not found.knows(was, now):
+            pending.extend(_pair(path, was, now, old, new, found))
+    return found
+
+
+def _pair(path: str, was: Any, now: Any, old: Side, new: Side, found: Pairing) -> Iterator[tuple[str, Any, Any]]:
+    """Note a pair, and yield what may correspond inside it."""
+    if type(was) is types.FunctionType and type(now) is types.FunctionType:
+        if old.is_own(was) and new.is_own(now):
+            found.functions.append(_function_pair(path, was, now, old, new))
+            if found.functions[-1].keeps:
+                found.note(was, now)
+            yield from _inside_functions(path, was, now)
+    elif issubclass(type(was), type) and issubclass(type(now), type):
+        if old.is_own(was) and new.is_own(now):
+            found.classes.append(_class_pair(path, was, now))
+            if found.classes[-1].keeps:
+                found.note(was, now)
+            yield from _inside_classes(path, was, now)
+    elif type(was) is type(now):
+        yield from _inside_holders(path, was, now, found)
+
+
+def _inside_holders(path: str, was: Any, now: Any, found: Pairing) -> Iterator[tuple[str, Any, Any]]:
+    if isinstance(was, staticmethod | classmethod):
+        yield path, was.__func__, now.__func__
+    elif isinstance(was, property):
+        yield from ((path, getattr(was, part), getattr(now, part)) for part in ("fget", "fset", "fdel"))
+    elif type(was) is _LRU_CACHE:
+        if was.cache_parameters() == now.cache_parameters():
+            found.note(was, now)
+            found.caches.append(Pair(path, was, now))
+        yield path, was.__wrapped__, now.__wrapped__
+    else:
+        before, after = vars_of(was), vars_of(now)
+        yield from ((path, before[name], after[name]) for name in ("__wrapped__", "func", "fget") if name in before and name in after)
+
+
+def _function_pair(path: str, was: types.FunctionType, now: types.FunctionType, old: Side, new: Side) -> Pair:
+    same_globals = was.__globals__ is now.__globals__ or (
+        was.__globals__ is old.namespace and now.__globals__ is new.namespace
+    )
+    if not same_globals:
+        return Pair(path, was, now, False, "its globals are another module's")
+    if not forwarding.fits(now.__code__, was):
+        return Pair(path, was, now, False, "its free variables are others")
+    return Pair(path, was, now)
+
+
+def _inside_functions(path: str, was: types.FunctionType, now: types.FunctionType) -> Iterator[tuple[str, Any, Any]]:
+    """Yield what two functions wrap or hold in cells of one name, if it is a definition of the same name."""
+    held = dict(zip(was.__code__.co_freevars, was.__closure__ or (), strict=True))
+    for name, cell in zip(now.__code__.co_freevars, now.__closure__ or (), strict=True):
+        before, after = contents(held[name]) if name in held else (), contents(cell)
+        if before and after and _is_alike(before[0], after[0]):
+            yield path, before[0], after[0]
+    wrapped = vars_of(was).get("__wrapped__"), vars_of(now).get("__wrapped__")
+    if _is_alike(*wrapped):
+        yield (path, *wrapped)
+
+
+def _is_alike(before: Any, after: Any) -> bool:
+    return type(before) is type(after) is types.FunctionType and before.__qualname__ == after.__qualname__
+
+
+def _inside_classes(path: str, was: type, now: type) -> Iterator[tuple[str, Any, Any]]:
+    before = members(was)
+    for name, value in members(now).items():
+        if name in before:
+            yield f"{path}.{name}", before[name], value
+
+
+def _class_pair(path: str, was: type, now: type) -> Pair:
+    problem = layout_difference(was, now)
+    return Pair(path, was, now, problem is None, problem or "")
+
+
+def layout_difference(was: type, now: type) -> str | None:
+    """Return why instances of one class cannot be instances of the other, None if they can."""
+    if _slots(was) != _slots(now):
+        return f"its slots change from {_slots(was)} to {_slots(now)}"
+    for name in ("__basicsize__", "__itemsize__", "__dictoffset__", "__weakrefoffset__"):
+        if getattr(was, name) != getattr(now, name):
+            return "the layout of its instances changes"
+    if not _can_take(now, "__bases__", was.__bases__):
+        return f"its bases change from {_names(was.__bases__)} to {_names(now.__bases__)}, which have another layout"
+    if type(was) is not type(now) and type(was).__qualname__ != type(now).__qualname__ and not _can_take(now, "__class__", type(was)):
+        return f"its metaclass changes from {type(was).__qualname__} to {type(now).__qualname__}"
+    return None
+
+
+def _names(bases: tuple[type, ...]) -> str:
+    return ", ".join(base.__qualname__ for base in bases)
+
+
+def _slots(cls: type) -> tuple[str, ...]:
+    return tuple(
+        name for name, value in cls.__dict__.items() if isinstance(value, types.MemberDescriptorType) and value.__objclass__ is cls
+    )
+
+
+def _can_take(cls: type, name: str, value: Any) -> bool:
+    """Return whether CPython lets a class have these bases, or this metaclass; tried on the new class, which nobody uses yet."""
+    descriptor = type.__dict__[name] if name == "__bases__" else object.__dict__[name]
+    before = descriptor.__get__(cls)
+    if before == value:
+        return True
+    try:
+        descriptor.__set__(cls, value)
+    except TypeError:
+        return False
+    descriptor.__set__(cls, before)
+    return True

@@ -1,0 +1,409 @@
+"""The plan of an update: what becomes of every name, decided before anything is written.
+
+A `Planner` compares the live namespace with the one that the new body filled aside. Definitions that pair are updated in place; data are
+merged three ways (see `decide`). It writes nothing; what it decides is a `Plan`, a value to be shown or refused, and `Changes`,
+what `updating` does to the live objects.
+"""
+
+from __future__ import annotations
+
+import sys
+import types
+import weakref
+from collections import deque
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+from persistmod import classes
+from persistmod.datastate import IMPORT_SYSTEM
+from persistmod.dependence import Edit
+from persistmod.functions import built_in_attributes, contents
+from persistmod.merging import MISSING, Comparison, paths_of
+from persistmod.namespace import vars_of
+from persistmod.pairing import Pair, Pairing, Side, core_of, pair
+from persistmod.plans import Step
+
+WEAK = (weakref.WeakKeyDictionary, weakref.WeakValueDictionary, weakref.WeakSet)
+CONTAINERS = (list, dict, set, deque)
+_IMPLIED = frozenset(("__dict__", "__weakref__", "__module__", "_abc_impl", "__abstractmethods__"))
+_FROM_IMPORT = frozenset((*IMPORT_SYSTEM, "__name__", "__file__", "__package__"))
+
+
+@dataclass(slots=True)
+class Changes:
+    """What is to be written, in terms of new objects that are not relinked yet."""
+
+    binds: list[tuple[str, Any]] = field(default_factory=list)
+    unbinds: list[str] = field(default_factory=list)
+    functions: list[tuple[Pair, list[tuple[str, Any]], list[tuple[types.CellType, types.CellType]]]] = field(default_factory=list)
+    attributes: list[tuple[Any, str, Any]] = field(default_factory=list)
+    class_attributes: list[tuple[type, str, Any]] = field(default_factory=list)
+    class_bases: list[Pair] = field(default_factory=list)
+    refills: list[tuple[Any, Any]] = field(default_factory=list)
+    merges: list[tuple[Any, Any, Any]] = field(default_factory=list)
+    stale: list[Any] = field(default_factory=list)
+    stands_for: dict[int, Any] = field(default_factory=dict)
+
+
+class Planner:
+    """Plans one module. `base`: the namespace that the body filled when it last ran, asked for only if it is needed; None if unknown.
+
+    `taken` and `merged` are the paths whose new values count, wholly or item by item: what another process needs to follow.
+    """
+
+    def __init__(
+        self, module: str, live: dict[str, Any], scratch: dict[str, Any], made: dict[int, Any], edit: Edit,
+        base: Callable[[], dict[str, Any] | None],
+    ) -> None:
+        self.module, self.live, self.scratch, self.made, self.edit = module, live, scratch, made, edit
+        self.old = Side(module, live, self._is_own_of_old)
+        self.new = Side(module, scratch, lambda value: id(value) in made)
+        self._load_base = base
+        self._base: dict[str, Any] | None = None
+        self._with_base: Comparison | None = None
+        self.pairing: Pairing = pair(self.old, self.new)
+        self._paths = paths_of(self.new)
+        self._old_paths = paths_of(self.old)
+        self.with_live = Comparison(self._paths, self._old_paths)
+        self.changes = Changes(stands_for=self.pairing.partner)
+        self.steps: list[Step] = []
+        self.taken: list[str] = []
+        self.merged: list[str] = []
+        self.removed: list[str] = []
+
+    def _is_own_of_old(self, value: Any) -> bool:
+        """Return whether an object of the live module was made by its body: what can be imported from elsewhere was not."""
+        if type(value) is types.FunctionType:
+            return value.__globals__ is self.live or "<locals>" in value.__qualname__
+        return not issubclass(type(value), type) or value.__module__ == self.module
+
+    # The three-way merge
+
+    def decide(self, path: str, new: Any, current: Any, base: Callable[[dict[str, Any]], Any]) -> str:
+        """Return what becomes of a value: "keep" the current one, "take" the new one, or "merge" the new into the current one.
+
+        The new value counts only if the statement that binds it, or something that this reads, has changed, and the value differs
+        from what the body made when it last ran; `base` finds that in the namespace of the time.
+        """
+        if self.with_live.is_same(new, current):
+            return "keep"
+        if self.edit.affects(path) and not self._is_base(new, base):
+            self.taken.append(path)
+            return "take"
+        if self.edit.touches(path) and type(new) is type(current) and type(new) in CONTAINERS and not self._is_base(new, base):
+            self.merged.append(path)
+            return "merge"
+        return "keep"
+
+    def with_base(self) -> Comparison | None:
+        """Return the comparison of new values with those of the base, None if there is none."""
+        return self._with_base
+
+    def _is_base(self, new: Any, find: Callable[[dict[str, Any]], Any]) -> bool:
+        base = self.base_value(find)
+        return self._with_base is not None and self._with_base.is_same(new, base)
+
+    def base_value(self, find: Callable[[dict[str, Any]], Any]) -> Any:
+        """Return a value of the base, MISSING if it has none there or there is no base."""
+        if self._with_base is None:
+            self._base = self._load_base()
+            if self._base is None:
+                return MISSING
+            side = Side(self.module, self._base, lambda value: True)
+            self._with_base = Comparison(self._paths, paths_of(side))
+        try:
+            return find(self._base or {})
+        except (KeyError, AttributeError, IndexError, TypeError, ValueError):
+            return MISSING
+
+    # The namespace
+
+    def plan(self) -> None:
+        """Decide about every name."""
+        for found in list(self.pairing.functions):
+            self._plan_function(found)
+        for found in self.pairing.classes:
+            self._plan_class(found)
+        for found in self.pairing.caches:
+            if self.edit.affects(found.path) or self.edit.touches(found.path):
+                self.changes.stale.append(found.old)
+        for name, value in self.scratch.items():
+            if not self._is_import_systems(name, value):
+                self._plan_name(name, value)
+        for name in list(self.live):
+            if name not in self.scratch and self._was_bound(name):
+                self.removed.append(name)
+
+    def _is_import_systems(self, name: str, value: Any) -> bool:
+        is_submodule = issubclass(type(value), types.ModuleType) and sys.modules.get(f"{self.module}.{name}") is value
+        return name in _FROM_IMPORT or is_submodule
+
+    def _was_bound(self, name: str) -> bool:
+        """Return whether the source, not a client, has put a name into the live module."""
+        if name in _FROM_IMPORT or self._is_import_systems(name, self.live[name]):
+            return False
+        return name in self.edit.bound or name in self._old_paths.values() or self.base_value(lambda base: base[name]) is not MISSING
+
+    def _plan_name(self, name: str, new: Any) -> None:
+        current = self.live.get(name, MISSING)
+        self._refuse_other_kind(name, current, new)
+        if current is MISSING:
+            self.step(name, "create", "")
+            self.changes.binds.append((name, new))
+            return
+        partner = self.pairing.partner.get(id(new), MISSING)
+        if partner is current or new is current:
+            return
+        if name == "__doc__" or partner is not MISSING or self._is_definition(new) or self._is_definition(current):
+            if name == "__doc__" or self.edit.affects(name):
+                self._rebind(name, new)
+            return
+        self._plan_value(name, new, current, lambda base: base[name], lambda value: self._rebind(name, value))
+
+    def _is_definition(self, value: Any) -> bool:
+        return core_of(value) is not None and (id(value) in self._paths or id(value) in self._old_paths or id(value) in self.made)
+
+    def _rebind(self, name: str, new: Any) -> None:
+        self.changes.binds.append((name, new))
+        if not any(step.name == name for step in self.steps):
+            self.step(name, "rebind", "its statement or what it reads has changed", "what is held stays as it was")
+
+    def _refuse_other_kind(self, name: str, current: Any, new: Any) -> None:
+        was = self._old_paths.get(id(current))
+        if was != name:
+            return
+        if issubclass(type(current), type) and not issubclass(type(new), type) and type(new) is not types.FunctionType:
+            self.step(name, "refuse", f"it was a class and would become {_kind(new)}")
+        elif type(current) is types.FunctionType and not callable(new):
+            self.step(name, "refuse", f"it was a function and would become {_kind(new)}")
+
+    def step(self, name: str, action: str, reason: str, seen: str = "") -> None:
+        self.steps.append(Step(name, action, reason, seen))
+
+    # Values
+
+    def _plan_value(
+        self, path: str, new: Any, current: Any, base: Callable[[dict[str, Any]], Any], bind: Callable[[Any], None]
+    ) -> None:
+        """Decide about data at one place, and have them bound, refilled or merged."""
+        decision = self.decide(path, new, current, base)
+        if decision == "take" and not self._refill(path, new, current, base):
+            bind(new)
+        elif decision == "merge":
+            self._stand_for(new, current)
+            self.changes.merges.append((current, new, self.base_value(base)))
+            self.step(path, "update", "statements that work on it have changed", "the same object, with the new entries")
+        elif decision == "keep":
+            if isinstance(new, WEAK) and (self.edit.affects(path) or self.edit.touches(path)):
+                self.changes.stale.append(current)
+            self._stand_for(new, current)
+            self._pair_instances(new, current)
+
+    def _stand_for(self, new: Any, current: Any) -> None:
+        """Let the live object stand for the new one, if the body made that and it is of the same kind."""
+        if id(new) in self.made and self._type(new) is type(current) and id(new) not in self.changes.stands_for:
+            self.changes.stands_for[id(new)] = current
+
+    def _type(self, new: Any) -> Any:
+        return self.pairing.partner.get(id(type(new)), type(new))
+
+    def _refill(self, path: str, new: Any, current: Any, base: Callable[[dict[str, Any]], Any]) -> bool:
+        """Have a live container or instance take the contents of the new one, so that its holders follow."""
+        if self._type(new) is not type(current) or id(new) not in self.made or id(new) in self.changes.stands_for:
+            return False
+        if type(current) not in CONTAINERS and not self._is_refillable(new, current):
+            return False
+        self._stand_for(new, current)
+        self._pair_instances(new, current)
+        self.changes.refills.append((current, new))
+        self.step(path, "update", "its statement or what it reads has changed", "the same object, with the new contents")
+        return True
+
+    def _is_refillable(self, new: Any, current: Any) -> bool:
+        """Return whether all that two instances differ in are attributes, slots and the contents of a container."""
+        kind = type(current)
+        if kind.__module__ != self.module or issubclass(kind, type):
+            return False
+        base = next(base for base in kind.__mro__ if not base.__flags__ & (1 << 9))
+        if base in (int, float, str, bytes, complex, tuple, frozenset):
+            return bool(base.__eq__(new, current))
+        return base is object or base in CONTAINERS
+
+    def _pair_instances(self, new: Any, current: Any) -> None:
+        """Let instances of the module's classes inside live values stand for those in the same places of new ones."""
+        pending, seen = [(new, current)], set()
+        while pending:
+            after, before = pending.pop()
+            if id(after) in seen or id(after) not in self.made or not self._is_made_of_attributes(after):
+                continue
+            seen.add(id(after))
+            if self._type(after) is type(before):
+                self._stand_for(after, before)
+                held, inner = vars_of(before), vars_of(after)
+                pending += [(inner[name], held[name]) for name in inner if name in held]
+
+    def _is_made_of_attributes(self, value: Any) -> bool:
+        return bool(type(value).__flags__ & (1 << 9)) and not issubclass(type(value), type)
+
+    # Functions
+
+    def _plan_function(self, found: Pair) -> None:
+        if not found.keeps:
+            self._forward(found, found.reason)
+            return
+        attributes = self._function_attributes(found)
+        cells = list(self._cells(found))
+        if any(is_shared for old_cell, new_cell, is_shared in cells):
+            del self.pairing.partner[id(found.new)]
+            self._forward(found, "its cells are shared with other functions")
+            return
+        written = [(old_cell, new_cell) for old_cell, new_cell, is_shared in cells]
+        if found.old.__code__ != found.new.__code__ or attributes or written:
+            self.changes.functions.append((found, attributes, written))
+            if found.old.__code__.co_code != found.new.__code__.co_code or self.edit.affects(found.path):
+                self.step(found.path, "update", "its source has changed", "the same function, with the new code")
+
+    def _forward(self, found: Pair, reason: str) -> None:
+        self.changes.functions.append((Pair(found.path, found.old, found.new, False, reason), [], []))
+        if "." not in found.path and self.live.get(found.path) is found.old:
+            self.changes.binds.append((found.path, found.new))
+        self.step(found.path, "forward", reason, "calls of the old function call the new one")
+
+    def _function_attributes(self, found: Pair) -> list[tuple[str, Any]]:
+        before, after = built_in_attributes(found.old), built_in_attributes(found.new)
+        taken = [
+            (name, after[name])
+            for name in after
+            if after[name] is not before[name]
+            and self.decide(found.path, after[name], before[name], _attribute(found.path, name)) == "take"
+        ]
+        for name, value in found.new.__dict__.items():
+            current = found.old.__dict__.get(name, MISSING)
+            decision = self.decide(found.path, value, current, _item(found.path, name))
+            if decision == "take" or (current is MISSING and self.edit.affects(found.path)):
+                self.changes.attributes.append((found.old, name, value))
+        for name in found.old.__dict__:
+            if name not in found.new.__dict__ and self.edit.affects(found.path) and self._is_bodys(found.path, name):
+                self.changes.attributes.append((found.old, name, MISSING))
+        return taken
+
+    def _is_bodys(self, path: str, name: str) -> bool:
+        return name == "__wrapped__" or self.base_value(_item(path, name)) is not MISSING
+
+    def _cells(self, found: Pair) -> Iterator[tuple[types.CellType, types.CellType, bool]]:
+        """Yield (old cell, new cell, whether others share the old one) for cells whose contents change."""
+        for index, cell in enumerate(found.new.__closure__ or ()):
+            old_cell = found.old.__closure__[index]
+            self.changes.stands_for[id(cell)] = old_cell
+            before, after = contents(old_cell), contents(cell)
+            if not (before and after):
+                continue
+            if self.pairing.partner.get(id(after[0])) is before[0]:
+                continue
+            path = f"{found.path}.<{found.new.__code__.co_freevars[index]}>"
+            taken: list[Any] = []
+            self._plan_value(path, after[0], before[0], _cell(found.path, index), taken.append)
+            if taken:
+                yield old_cell, cell, sys.getrefcount(old_cell) > _REFERENCES_OF_A_CELL
+
+    # Classes
+
+    def _plan_class(self, found: Pair) -> None:
+        if not found.keeps:
+            self.step(found.path, "replace", found.reason, "instances are moved to the new class")
+            return
+        before = len(self.changes.class_attributes) + len(self.changes.class_bases)
+        bases = tuple(self.pairing.partner.get(id(base), base) for base in found.new.__bases__)
+        metaclass = self.pairing.partner.get(id(type(found.new)), type(found.new))
+        if (bases != found.old.__bases__ or metaclass is not type(found.old)) and self.edit.affects(found.path):
+            self.changes.class_bases.append(found)
+        for name, value in found.new.__dict__.items():
+            if name not in _IMPLIED and not self._is_slot(found.new, value):
+                self._plan_class_attribute(found, name, value)
+        for name, value in found.old.__dict__.items():
+            if name not in found.new.__dict__ and name not in _IMPLIED and not self._is_slot(found.old, value):
+                self._plan_removed_attribute(found, name)
+        if len(self.changes.class_attributes) + len(self.changes.class_bases) > before or self.edit.affects(found.path):
+            self.step(found.path, "update", "its source has changed", "the same class; its instances have the new members")
+
+    @staticmethod
+    def _is_slot(cls: type, value: Any) -> bool:
+        return type(value) in (types.MemberDescriptorType, types.GetSetDescriptorType) and value.__objclass__ is cls
+
+    def _plan_class_attribute(self, found: Pair, name: str, new: Any) -> None:
+        current = found.old.__dict__.get(name, MISSING)
+        path = f"{found.path}.{name}"
+
+        def bind(value: Any) -> None:
+            self.changes.class_attributes.append((found.old, name, value))
+
+        if current is MISSING:
+            if self.edit.affects(path):
+                self.taken.append(path)
+                bind(new)
+        elif self._is_in_place(new, current):
+            self._stand_for(new, current)
+        elif core_of(new) is not None or core_of(current) is not None:
+            if self.edit.affects(path) or self.edit.affects(found.path):
+                self.taken.append(path)
+                bind(new)
+        else:
+            self._plan_value(path, new, current, _item_of_class(path), bind)
+
+    def _is_in_place(self, new: Any, current: Any) -> bool:
+        """Return whether a method, of any kind, is the one that its function's partner is held by already."""
+        partner = self.pairing.partner.get(id(new), MISSING)
+        if partner is not MISSING:
+            return partner is current
+        if type(new) is not type(current):
+            return False
+        if isinstance(new, staticmethod | classmethod):
+            return self._is_in_place(new.__func__, current.__func__)
+        if type(new) is property:
+            parts = [(getattr(new, name), getattr(current, name)) for name in ("fget", "fset", "fdel")]
+            same = all(after is before or self._is_in_place(after, before) for after, before in parts)
+            return same and self.with_live.is_same(new.__doc__, current.__doc__)
+        return False
+
+    def _plan_removed_attribute(self, found: Pair, name: str) -> None:
+        path = f"{found.path}.{name}"
+        is_generated = name.startswith("__") and self.edit.affects(found.path)
+        if path in self.edit.bound or is_generated or self.base_value(_item_of_class(path)) is not MISSING:
+            self.changes.class_attributes.append((found.old, name, MISSING))
+
+
+def _kind(value: Any) -> str:
+    return "a module" if isinstance(value, types.ModuleType) else f"{type(value).__name__} {value!r:.40}"
+
+
+# The closure that holds it, the variable here, the argument of getrefcount, the dictionary of what stands for what.
+_REFERENCES_OF_A_CELL = 5
+
+
+def _find(base: dict[str, Any], path: str) -> Any:
+    first, *rest = path.split(".")
+    found = base[first]
+    for part in rest:
+        found = core_of(found.__dict__[part]) or found.__dict__[part]
+    return found
+
+
+def _attribute(path: str, name: str) -> Callable[[dict[str, Any]], Any]:
+    return lambda base: getattr(_find(base, path), name)
+
+
+def _item(path: str, name: str) -> Callable[[dict[str, Any]], Any]:
+    return lambda base: vars_of(_find(base, path))[name]
+
+
+def _cell(path: str, index: int) -> Callable[[dict[str, Any]], Any]:
+    return lambda base: _find(base, path).__closure__[index].cell_contents
+
+
+def _item_of_class(path: str) -> Callable[[dict[str, Any]], Any]:
+    def find(base: dict[str, Any]) -> Any:
+        owner, _, name = path.rpartition(".")
+        return _find(base, owner).__dict__[name]
+
+    return find

@@ -1,0 +1,257 @@
+"""Relinking: inside what a new body made, every reference to a definition that lives already becomes a reference to the live one.
+
+The new objects themselves are used, not copies: lists, dictionaries, instances, cells and classes are changed in place. What cannot be
+(tuples, bound methods, objects in C) is made again from its parts, by the reducers of the walk, and stands in from then on. A function keeps its
+globals for life, so one that has those of the scratch module is made again with the globals of the live module.
+
+`resolve` gives the object that stands for a new one; what is reachable from it is put right by `finish`. Nothing here touches an object that
+the body did not make.
+"""
+
+from __future__ import annotations
+
+import gc
+import types
+import weakref
+from collections import deque
+from collections.abc import Callable
+from typing import Any
+
+from persistmod import reducers
+from persistmod.classes import is_persistent, slot_value
+from persistmod.functions import contents, copy_attributes
+from persistmod.namespace import vars_of
+
+ATOMS = (types.NoneType, bool, int, float, complex, str, bytes, types.CodeType, types.EllipsisType)
+_HEAP_TYPE = 1 << 9
+
+
+class Relinker:
+    """One relinking: `stands_for` is `{id of a new object: the live one}`, `made` what the body made, by id."""
+
+    def __init__(self, stands_for: dict[int, Any], made: dict[int, Any], scratch: dict[str, Any], live: dict[str, Any]) -> None:
+        self.stands_for = stands_for
+        self.made = made
+        self.scratch, self.live = scratch, live
+        self._pending: deque[Callable[[], None]] = deque()
+        self._seen: set[int] = set()
+        self._keep: list[Any] = []  # ids must stay taken
+
+    def resolve(self, value: Any) -> Any:
+        """Return what stands for a value; what it contains is put right later."""
+        kind = type(value)
+        if kind in ATOMS:
+            return value
+        known = self.stands_for.get(id(value), self)
+        if known is not self:
+            return known
+        if id(value) in self._seen or not self._is_new(value):
+            return value
+        return self._begin(value, kind)
+
+    def finish(self) -> None:
+        """Put right everything that is reachable from what was resolved."""
+        while self._pending:
+            self._pending.popleft()()
+
+    def _is_new(self, value: Any) -> bool:
+        """Return whether the body made a value. An object without references to others is not tracked, and needs nothing."""
+        return id(value) in self.made
+
+    def _begin(self, value: Any, kind: type) -> Any:
+        self._keep.append(value)
+        if kind is types.FunctionType:
+            return self._function(value)
+        if kind is tuple or kind is frozenset:
+            return self._immutable(value, kind)
+        self._seen.add(id(value))
+        if kind in _IN_PLACE:
+            self._pending.append(lambda: _IN_PLACE[kind](self, value))
+        elif issubclass(kind, type):
+            self._pending.append(lambda: self._class(value))
+        elif is_persistent(kind) or _is_changed_in_place(kind):
+            self._instance(value, kind)
+        else:
+            return self._made_again(value, kind)
+        return value
+
+    # Functions
+
+    def _function(self, value: types.FunctionType) -> Any:
+        if value.__globals__ is not self.scratch:
+            self._seen.add(id(value))
+            self._pending.append(lambda: self._refill_function(value, value))
+            return value
+        cells = tuple(self.resolve(cell) for cell in value.__closure__ or ()) or None
+        function = types.FunctionType(value.__code__, self.live, value.__name__, None, cells)
+        self.stands_for[id(value)] = function
+        self._pending.append(lambda: self._refill_function(function, value))
+        return function
+
+    def copy_of(self, value: types.FunctionType) -> Any:
+        """Return a new function like `value` with the live globals; it stands for nothing."""
+        cells = tuple(self._cell_like(cell) for cell in value.__closure__ or ()) or None
+        globals_ = self.live if value.__globals__ is self.scratch else value.__globals__
+        function = types.FunctionType(value.__code__, globals_, value.__name__, None, cells)
+        self._pending.append(lambda: self._refill_function(function, value))
+        return function
+
+    def _cell_like(self, cell: types.CellType) -> types.CellType:
+        """Return the new cell of a stand-in, with its contents resolved; the live cell may hold something else still."""
+        copy = types.CellType(*contents(cell))
+        self._pending.append(lambda: self._cell(copy))
+        return copy
+
+    def _refill_function(self, function: types.FunctionType, source: types.FunctionType) -> None:
+        """Give a function the state of its source, resolved."""
+        for cell in source.__closure__ or ():
+            self.resolve(cell)
+        copy_attributes(function, source, self.resolve)
+
+    def _cell(self, cell: types.CellType) -> None:
+        for value in contents(cell):
+            resolved = self.resolve(value)
+            if resolved is not value:
+                cell.cell_contents = resolved
+
+    # Containers
+
+    def _immutable(self, value: Any, kind: type) -> Any:
+        """Resolve nested tuples and frozensets from the inside out, without recursion."""
+        stack = [value]
+        while stack:
+            current = stack[-1]
+            inner = [item for item in current if type(item) in (tuple, frozenset) and self._is_open(item)]
+            if inner and id(current) not in self._seen:
+                self._seen.add(id(current))
+                stack += inner
+                continue
+            stack.pop()
+            self._seen.add(id(current))
+            items = [self.resolve(item) for item in current]
+            if any(item is not before for item, before in zip(items, current, strict=True)):
+                self._keep.append(current)
+                self.stands_for[id(current)] = type(current)(items)
+        return self.stands_for.get(id(value), value)
+
+    def _is_open(self, value: Any) -> bool:
+        return id(value) not in self._seen and id(value) not in self.stands_for and self._is_new(value)
+
+    def _list(self, value: list[Any]) -> None:
+        for index, item in enumerate(value):
+            resolved = self.resolve(item)
+            if resolved is not item:
+                list.__setitem__(value, index, resolved)
+
+    def _deque(self, value: deque[Any]) -> None:
+        for index, item in enumerate(list(deque.__iter__(value))):
+            resolved = self.resolve(item)
+            if resolved is not item:
+                deque.__setitem__(value, index, resolved)
+
+    def _dict(self, value: dict[Any, Any]) -> None:
+        changed: dict[Any, Any] = {}
+        moved = False
+        for key, item in list(dict.items(value)):
+            new_key, resolved = self.resolve(key), self.resolve(item)
+            changed[new_key] = resolved
+            moved = moved or new_key is not key
+            if resolved is not item and not moved:
+                dict.__setitem__(value, key, resolved)
+        if moved:
+            value.clear()
+            value.update(changed)
+
+    def _set(self, value: set[Any]) -> None:
+        items = list(set.__iter__(value))
+        resolved = [self.resolve(item) for item in items]
+        if any(item is not before for item, before in zip(resolved, items, strict=True)):
+            set.clear(value)
+            set.update(value, resolved)
+
+    def _method_holder(self, value: Any) -> None:
+        function = self.resolve(value.__func__)
+        if function is not value.__func__:
+            type(value).__init__(value, function)
+
+    # Classes and instances
+
+    def _class(self, cls: type) -> None:
+        """Put a class that is new, and has no older one to stand for it, in order."""
+        metaclass = self.resolve(type(cls))
+        if metaclass is not type(cls):
+            object.__dict__["__class__"].__set__(cls, metaclass)
+        bases = tuple(self.resolve(base) for base in cls.__bases__)
+        if any(base is not before for base, before in zip(bases, cls.__bases__, strict=True)):
+            type.__dict__["__bases__"].__set__(cls, bases)
+        for name, value in list(cls.__dict__.items()):
+            resolved = self.resolve(value)
+            if resolved is not value:
+                type.__setattr__(cls, name, resolved)
+
+    def _instance(self, value: Any, kind: type) -> None:
+        cls = self.resolve(kind)
+        if cls is not kind:
+            object.__dict__["__class__"].__set__(value, cls)
+        attributes = vars_of(value)
+        self._pending.append(lambda: self._dict(attributes))
+        self._pending.append(lambda: self._slots(value))
+        for base, fill in _CONTENTS:
+            if issubclass(kind, base):
+                self._pending.append(lambda: fill(self, value))
+                break
+        if isinstance(value, BaseException):
+            value.args = tuple(self.resolve(item) for item in value.args)
+
+    def _slots(self, value: Any) -> None:
+        for cls in type(value).__mro__:
+            for member in list(cls.__dict__.values()) if cls.__flags__ & _HEAP_TYPE else ():
+                if type(member) is types.MemberDescriptorType:
+                    self._slot(member, value)
+
+    def _slot(self, member: types.MemberDescriptorType, value: Any) -> None:
+        for item in slot_value(member, value):
+            resolved = self.resolve(item)
+            if resolved is not item:
+                member.__set__(value, resolved)
+
+    # Everything else
+
+    def _made_again(self, value: Any, kind: type) -> Any:
+        """Make an object in C, or one whose parts cannot be exchanged, again from its parts, if one of them is replaced."""
+        if all(self.resolve(part) is part for part in gc.get_referents(value)):
+            return value
+        try:
+            reduction = reducers.reduce(value, kind)
+        except Exception:  # whatever a foreign reducer raises: the object stays, and what it holds forwards
+            return value
+        if isinstance(reduction, str):
+            return value
+        self._keep.append(reduction)
+        head, arguments, state, *rest = (*reduction, None, None, None, None)
+        if any(rest):
+            return value
+        again = self.resolve(head)(*(self.resolve(argument) for argument in arguments))
+        self.stands_for[id(value)] = again
+        if isinstance(state, dict):
+            vars_of(again).update({name: self.resolve(item) for name, item in state.items()})
+        return again
+
+
+_CONTENTS: tuple[tuple[type, Callable[[Relinker, Any], None]], ...] = (
+    (dict, Relinker._dict), (list, Relinker._list), (set, Relinker._set), (deque, Relinker._deque),
+)
+_IN_PLACE: dict[type, Callable[[Relinker, Any], None]] = {
+    **dict(_CONTENTS),
+    types.CellType: Relinker._cell,
+    staticmethod: Relinker._method_holder,
+    classmethod: Relinker._method_holder,
+}
+_MADE_AGAIN = (property, types.MethodType, weakref.ref, tuple, frozenset)
+
+
+def _is_changed_in_place(kind: type) -> bool:
+    """Return whether the parts of an object are attributes, slots, or the contents of a container."""
+    if issubclass(kind, _MADE_AGAIN):
+        return False
+    return bool(kind.__flags__ & _HEAP_TYPE) or any(issubclass(kind, base) for base, fill in _CONTENTS)

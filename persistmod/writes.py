@@ -1,0 +1,135 @@
+"""Writing to objects that live: every write notes how it is taken back, so that all of them can be.
+
+A write is one step of CPython, done whole or not at all. `before_write` is called before each, with the number of writes done: whoever
+tests what happens when one fails raises there.
+"""
+
+from __future__ import annotations
+
+import sys
+import types
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from persistmod import forwarding
+
+_MISSING = object()
+
+
+class Writes:
+    """The writes of one change, in order."""
+
+    before_write: Callable[[int], None] | None = None
+
+    def __init__(self) -> None:
+        self._undo: list[Callable[[], object]] = []
+
+    def __len__(self) -> int:
+        return len(self._undo)
+
+    def do(self, action: Callable[[], object], undo: Callable[[], object]) -> None:
+        """Do `action`, which `undo` takes back."""
+        if self.before_write is not None:
+            self.before_write(len(self._undo))
+        action()
+        self._undo.append(undo)
+
+    def roll_back(self) -> None:
+        """Take back every write, the last one first."""
+        with uninterrupted():
+            while self._undo:
+                self._undo.pop()()
+
+    # Namespaces and containers
+
+    def bind(self, namespace: dict[Any, Any], name: Any, value: Any) -> None:
+        """Set an item of a dictionary."""
+        before = namespace.get(name, _MISSING)
+        if before is _MISSING:
+            self.do(lambda: namespace.__setitem__(name, value), lambda: namespace.pop(name, None))
+        elif before is not value:
+            self.do(lambda: namespace.__setitem__(name, value), lambda: namespace.__setitem__(name, before))
+
+    def unbind(self, namespace: dict[Any, Any], name: Any) -> None:
+        """Delete an item of a dictionary; taken back, it stands where it stood."""
+        following = list(namespace)
+        following = following[following.index(name) :]
+        values = {key: namespace[key] for key in following}
+
+        def undo() -> None:
+            for key in following:
+                value = namespace.pop(key, values[key])
+                namespace[key] = values[key] if key == name else value
+
+        self.do(lambda: namespace.pop(name), undo)
+
+    def refill(self, container: Any, contents: Any, kind: type) -> None:
+        """Exchange the contents of a list, dictionary, set or deque, past the methods of its class."""
+        before = kind.copy(container)  # type: ignore[attr-defined]
+        fill = _fill_list if kind is list else _fill
+        self.do(lambda: fill(container, contents, kind), lambda: fill(container, before, kind))
+
+    # Attributes
+
+    def set(self, target: Any, name: str, value: Any) -> None:
+        """Set what a built-in descriptor of the type gives (`__defaults__`, `cell_contents`, `__class__`, ...)."""
+        descriptor = next(vars(cls)[name] for cls in type(target).__mro__ if name in vars(cls))
+        self.set_by(descriptor, target, value)
+
+    def set_by(self, descriptor: Any, target: Any, value: Any) -> None:
+        try:
+            before = descriptor.__get__(target, type(target))
+        except (AttributeError, ValueError):  # an empty slot or cell
+            self.do(lambda: descriptor.__set__(target, value), lambda: descriptor.__delete__(target))
+        else:
+            self.do(lambda: descriptor.__set__(target, value), lambda: descriptor.__set__(target, before))
+
+    def empty(self, descriptor: Any, target: Any) -> None:
+        """Delete a slot or the contents of a cell."""
+        before = descriptor.__get__(target, type(target))
+        self.do(lambda: descriptor.__delete__(target), lambda: descriptor.__set__(target, before))
+
+    def set_class_attribute(self, cls: type, name: str, value: Any) -> None:
+        """Set an attribute of a class, past its metaclass."""
+        before = cls.__dict__.get(name, _MISSING)
+        if before is _MISSING:
+            self.do(lambda: type.__setattr__(cls, name, value), lambda: _delete(cls, name))
+        else:
+            self.do(lambda: type.__setattr__(cls, name, value), lambda: type.__setattr__(cls, name, before))
+
+    def delete_class_attribute(self, cls: type, name: str) -> None:
+        before = cls.__dict__[name]
+        self.do(lambda: type.__delattr__(cls, name), lambda: type.__setattr__(cls, name, before))
+
+    def set_code(self, function: types.FunctionType, code: types.CodeType) -> None:
+        before = function.__code__
+        self.do(lambda: forwarding.set_code(function, code), lambda: forwarding.set_code(function, before))
+
+
+def _delete(cls: type, name: str) -> None:
+    if name in cls.__dict__:
+        type.__delattr__(cls, name)
+
+
+def _fill_list(container: Any, contents: Any, kind: Any) -> None:
+    kind.__setitem__(container, slice(None), contents)
+
+
+def _fill(container: Any, contents: Any, kind: Any) -> None:
+    kind.clear(container)
+    (kind.extend if hasattr(kind, "extend") else kind.update)(container, contents)
+
+
+@contextmanager
+def uninterrupted() -> Iterator[None]:
+    """Let no other thread run bytecode inside the block, as far as the interpreter's switching goes: nothing in it may wait."""
+    interval = sys.getswitchinterval()
+    sys.setswitchinterval(_LONG)
+    try:
+        yield
+    finally:
+        sys.setswitchinterval(interval)
+
+
+_LONG = 1000.0  # seconds
