@@ -75,6 +75,7 @@ class Observation:
     # References that others took to what the body had made while it waited for an import: {id: count}.
     taken: Counter[int] = field(default_factory=Counter)
     ignored_holders: set[int] = field(default_factory=set)
+    registered: list[type] = field(default_factory=list)  # ABCs with which the body registered a class
 
     def scope(self) -> ModuleScope:
         """Return the scope in which the namespace is walked."""
@@ -306,6 +307,7 @@ class Observer(Making):
         observation.ignored_holders = self.outside.own_containers()
         for cls in self._registered:
             if id(cls) not in observation.made:
+                observation.registered.append(cls)
                 observation.because(f"its body registers a class with {cls.__module__}.{cls.__qualname__}")
         self._registered.clear()
         self._conclude_module(observation)

@@ -75,7 +75,7 @@ class Planner:
     def _is_own_of_old(self, value: Any) -> bool:
         """Return whether an object of the live module was made by its body: what can be imported from elsewhere was not."""
         if type(value) is types.FunctionType:
-            return value.__globals__ is self.live or "<locals>" in value.__qualname__
+            return value.__globals__ is self.live or "<locals>" in value.__code__.co_qualname
         return not issubclass(type(value), type) or value.__module__ == self.module
 
     # The three-way merge

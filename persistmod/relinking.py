@@ -49,6 +49,10 @@ class Relinker:
             return value
         return self._begin(value, kind)
 
+    def kept_ids(self) -> set[int]:
+        """Return the ids of the containers in which the relinking itself holds new objects."""
+        return {id(self._keep), id(self.stands_for), id(self.made)}
+
     def finish(self) -> None:
         """Put right everything that is reachable from what was resolved."""
         while self._pending:
@@ -233,6 +237,8 @@ class Relinker:
             return value
         again = self.resolve(head)(*(self.resolve(argument) for argument in arguments))
         self.stands_for[id(value)] = again
+        if isinstance(value, property) and again.__doc__ != value.__doc__:
+            again.__doc__ = value.__doc__  # it was taken from a getter that has its old one still
         if isinstance(state, dict):
             vars_of(again).update({name: self.resolve(item) for name, item in state.items()})
         return again

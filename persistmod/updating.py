@@ -272,7 +272,7 @@ def _apply(run: Run, planner: Planner, options: Options) -> None:
         applying.apply(planner, relinker, writes, removed)
         _write_identity(run, writes)
         if run.image.state is None:
-            islands.join(run.observation, relinker, writes)
+            islands.join(run.observation.registered, relinker, writes)
         record.renew(writes, run.data, run.body, namespace, run.image, run.persistent, planner)
     except BaseException:
         writes.roll_back()
