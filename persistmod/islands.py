@@ -12,12 +12,12 @@ import gc
 import sys
 import types
 import weakref
-from collections import deque
 from collections.abc import Callable
 from typing import Any
 
 from persistmod import forwarding
 from persistmod.holders import excess
+from persistmod.redirecting import redirect
 from persistmod.relinking import Relinker
 from persistmod.writes import Writes
 
@@ -71,63 +71,7 @@ def _exchange(exchanged: dict[int, Any], relinker: Relinker, writes: Writes) -> 
     ours = {id(new), id(weak), id(targets), id(made), id(exchanged), id(relinker.stands_for), id(relinker.scratch), id(frame)}
     for owner in gc.get_referrers(*targets):
         if id(owner) not in made and id(owner) not in ours and id(owner) not in relinker.kept_ids():
-            _write_owner(owner, exchanged, writes)
-
-
-def _write_owner(owner: Any, exchanged: dict[int, Any], writes: Writes) -> None:
-    kind = type(owner)
-    if isinstance(owner, dict):
-        cls = _class_of_namespace(owner)
-        for key, value in list(dict.items(owner)):
-            live = exchanged.get(id(value), value)
-            if cls is not None and live is not value:
-                writes.set_class_attribute(cls, key, live)
-            elif live is not value or id(key) in exchanged:
-                _write_item(owner, key, live, exchanged, writes)
-    elif isinstance(owner, (list, deque)):
-        base = list if isinstance(owner, list) else deque
-        writes.refill(owner, _without_duplicates(list(base.__iter__(owner)), exchanged), base)
-    elif isinstance(owner, set):
-        writes.refill(owner, {exchanged.get(id(item), item) for item in set.__iter__(owner)}, set)
-    elif kind is types.CellType:
-        writes.set(owner, "cell_contents", exchanged.get(id(owner.cell_contents), owner.cell_contents))
-    elif kind is types.MethodType or kind is tuple:
-        return  # whoever holds this holds what forwards
-
-
-def _write_item(owner: dict[Any, Any], key: Any, live: Any, exchanged: dict[int, Any], writes: Writes) -> None:
-    if id(key) in exchanged:
-        writes.unbind(owner, key)
-        key = exchanged[id(key)]
-    writes.bind(owner, key, live)
-
-
-def _without_duplicates(items: list[Any], exchanged: dict[int, Any]) -> list[Any]:
-    """Return items with the live ones in place of the new ones; a new one whose live one is in the list already goes."""
-    there = [item for item in items if id(item) not in exchanged]
-    found = []
-    for item in items:
-        live = exchanged.get(id(item), item)
-        if live is item or not any(_is_alike(live, known) for known in there):
-            found.append(live)
-    return found
-
-
-def _is_alike(one: Any, other: Any) -> bool:
-    """Return whether two entries are one: the same object, or tuples of the same objects or atoms."""
-    if type(one) is tuple and type(other) is tuple:
-        return len(one) == len(other) and all(map(_is_alike, one, other))
-    return one is other or (type(one) in (str, int, bytes) and type(one) is type(other) and bool(one == other))
-
-
-def _class_of_namespace(namespace: dict[Any, Any]) -> type | None:
-    """Return the class whose own namespace a dictionary is: writing into it past the class would not be noticed."""
-    if "__module__" not in namespace or "__doc__" not in namespace:
-        return None
-    for owner in gc.get_referrers(namespace):
-        if issubclass(type(owner), type) and any(held is namespace for held in gc.get_referents(owner.__dict__)):
-            return owner
-    return None
+            redirect(owner, exchanged, writes)
 
 
 def _register_again(abstract: type, exchanged: dict[int, Any], writes: Writes) -> None:

@@ -71,6 +71,7 @@ class Planner:
         self.taken: list[str] = []
         self.merged: list[str] = []
         self.removed: list[str] = []
+        self.replacement: Any = None
 
     def _is_own_of_old(self, value: Any) -> bool:
         """Return whether an object of the live module was made by its body: what can be imported from elsewhere was not."""

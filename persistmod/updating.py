@@ -20,7 +20,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
-from persistmod import applying, dependence, imaging, islands, journal, live, loading
+from persistmod import applying, dependence, imaging, islands, journal, live, loading, replacing
 from persistmod.aside import Observation, Observer
 from persistmod.errors import BodyError, NotRegisteredError, PersistmodError, StorageError, UpdateError
 from persistmod.imaging import ImageData
@@ -30,7 +30,7 @@ from persistmod.planning import Planner
 from persistmod.records import PersistentModule
 from persistmod.relinking import Relinker
 from persistmod.source import Body, compile_source, current_tag, to_bytes
-from persistmod.writes import Writes
+from persistmod.writes import Writes, uninterrupted
 
 Check = Callable[[Plan, types.ModuleType], object]
 
@@ -247,6 +247,12 @@ def planned(run: Run, options: Options) -> tuple[Planner, Plan]:
     edit = dependence.edit(old_body, run.body)
     planner = Planner(record.name, namespace, vars(run.scratch), run.observation.made or {}, edit, lambda: record.base_namespace(namespace))
     planner.plan()
+    replaced = [pair for pair in planner.pairing.classes if not pair.keeps]
+    if replaced:
+        planner.replacement = replacing.survey(replaced)
+        if options.incompatible == "refuse":
+            for problem in planner.replacement.obstacles:
+                planner.step(replaced[0].path, "refuse", f"{replaced[0].reason}; {problem}")
     action = "leak" if options.removed == "leak" else "delete"
     for name in planner.removed:
         planner.step(name, action, "it is not in the source any more", "what is held stays as it was")
@@ -271,6 +277,9 @@ def _apply(run: Run, planner: Planner, options: Options) -> None:
         removed = planner.removed if options.removed == "delete" else []
         applying.apply(planner, relinker, writes, removed)
         _write_identity(run, writes)
+        if planner.replacement is not None:
+            with uninterrupted():
+                replacing.write(planner.replacement, writes)
         if run.image.state is None:
             islands.join(run.observation.registered, relinker, writes)
         record.renew(writes, run.data, run.body, namespace, run.image, run.persistent, planner)

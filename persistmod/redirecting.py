@@ -1,0 +1,98 @@
+"""Redirecting references: whoever holds an object gets another in its place, wherever Python lets a holder be changed.
+
+A holder that can be changed is a list, dictionary, set, deque, cell, class, instance, or the defaults of a function. A tuple is made again, and its
+holders are redirected in turn. What else holds an object (a running frame, an object in C) cannot be changed.
+"""
+
+from __future__ import annotations
+
+import gc
+import types
+from collections import deque
+from typing import Any
+
+from persistmod.classes import slot_value
+from persistmod.namespace import vars_of
+from persistmod.writes import Writes
+
+_HEAP_TYPE = 1 << 9
+_FUNCTION_PARTS = ("__defaults__", "__kwdefaults__")
+
+
+def can_redirect(owner: Any) -> bool:
+    """Return whether a holder can be given another object."""
+    kind = type(owner)
+    if kind in (tuple, types.CellType, types.FunctionType) or isinstance(owner, (dict, list, set, deque)):
+        return True
+    return bool(kind.__flags__ & _HEAP_TYPE)
+
+
+def redirect(owner: Any, exchanged: dict[int, Any], writes: Writes) -> None:
+    """Give a holder the objects that stand for those it holds: `exchanged` is `{id: object}`."""
+    if isinstance(owner, dict):
+        _redirect_dict(owner, exchanged, writes)
+    elif isinstance(owner, (list, deque)):
+        base = list if isinstance(owner, list) else deque
+        held = list(base.__iter__(owner))
+        if any(id(item) in exchanged for item in held):
+            writes.refill(owner, without_duplicates(held, exchanged), base)
+    elif isinstance(owner, set):
+        writes.refill(owner, {exchanged.get(id(item), item) for item in set.__iter__(owner)}, set)
+    elif type(owner) is types.CellType:
+        writes.set(owner, "cell_contents", exchanged.get(id(owner.cell_contents), owner.cell_contents))
+    elif type(owner) is types.FunctionType:
+        return
+    elif type(owner).__flags__ & _HEAP_TYPE:
+        _redirect_instance(owner, exchanged, writes)
+
+
+def _redirect_dict(owner: dict[Any, Any], exchanged: dict[int, Any], writes: Writes) -> None:
+    cls = class_of_namespace(owner)
+    for key, value in list(dict.items(owner)):
+        live = exchanged.get(id(value), value)
+        if cls is not None and live is not value:
+            writes.set_class_attribute(cls, key, live)
+        elif live is not value or id(key) in exchanged:
+            if id(key) in exchanged:
+                writes.unbind(owner, key)
+            writes.bind(owner, exchanged.get(id(key), key), live)
+
+
+def _redirect_instance(owner: Any, exchanged: dict[int, Any], writes: Writes) -> None:
+    attributes = vars_of(owner)
+    if any(id(value) in exchanged for value in attributes.values()):
+        _redirect_dict(attributes, exchanged, writes)
+    for cls in type(owner).__mro__ if not isinstance(owner, type) else ():
+        for member in list(cls.__dict__.values()) if cls.__flags__ & _HEAP_TYPE else ():
+            if type(member) is types.MemberDescriptorType:
+                for item in slot_value(member, owner):
+                    if id(item) in exchanged:
+                        writes.set_by(member, owner, exchanged[id(item)])
+
+
+def without_duplicates(items: list[Any], exchanged: dict[int, Any]) -> list[Any]:
+    """Return items with the live ones in place of the new ones; a new one whose live one is in the list already goes."""
+    there = [item for item in items if id(item) not in exchanged]
+    found = []
+    for item in items:
+        live = exchanged.get(id(item), item)
+        if live is item or not any(_is_alike(live, known) for known in there):
+            found.append(live)
+    return found
+
+
+def _is_alike(one: Any, other: Any) -> bool:
+    """Return whether two entries are one: the same object, or tuples of the same objects or atoms."""
+    if type(one) is tuple and type(other) is tuple:
+        return len(one) == len(other) and all(map(_is_alike, one, other))
+    return one is other or (type(one) in (str, int, bytes) and type(one) is type(other) and bool(one == other))
+
+
+def class_of_namespace(namespace: dict[Any, Any]) -> type | None:
+    """Return the class whose own namespace a dictionary is: writing into it past the class would not be noticed."""
+    if "__module__" not in namespace or "__doc__" not in namespace:
+        return None
+    for owner in gc.get_referrers(namespace):
+        if issubclass(type(owner), type) and any(held is namespace for held in gc.get_referents(owner.__dict__)):
+            return owner
+    return None
