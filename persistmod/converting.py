@@ -33,7 +33,11 @@ def convert(
     `module`: the module or its name. With `registry` it is registered under its name. `run` as in `Registry.add`.
     Raises ConversionError for what is no module of Python source, NameTakenError if the registry has the name. Nothing is committed.
     """
-    live = _live(module)
+    with loading.collector_off():
+        return _convert(_live(module), registry, run)
+
+
+def _convert(live: types.ModuleType, registry: Registry | None, run: str) -> PersistentModule:
     name = live.__name__
     check_name(name)
     record = PersistentModule(name, _source_of(live), package=hasattr(live, "__path__"), run=run)
@@ -45,7 +49,8 @@ def convert(
     loading.bind(live, record)
     if registry is not None:
         registry.register(record)
-        record.watch(live)
+        if image.state is not None:
+            record.watch(live)
     return record
 
 

@@ -18,7 +18,6 @@ import subprocess
 import sys
 import types
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from importlib.machinery import ModuleSpec
 from typing import Any, BinaryIO
@@ -51,12 +50,10 @@ class Payload:
     resources: dict[str, bytes] = field(default_factory=dict)
     requested_run: str = "auto"
     registry: None = None
+    _p_jar: None = None
 
     def image(self, tag: str) -> ImageData | None:
         return self.image_data
-
-    def importing(self) -> AbstractContextManager[None]:
-        return nullcontext()
 
     def body(self) -> Body:
         return compile_source(self.source_bytes, self.name, self.filename)

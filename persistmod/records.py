@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import types
 from collections.abc import Mapping
-from contextlib import AbstractContextManager, nullcontext
 from dataclasses import astuple
 from typing import Any
 
@@ -89,7 +88,7 @@ class PersistentClass(PersistentDefinition):
         return live
 
 
-class PersistentModule(Persistent):
+class PersistentModule(livedata.Followed):
     """The record of a module.
 
     `name`, `version`, `is_package`, `requested_run` and `registry` (None if it is in none) are plain attributes.
@@ -225,24 +224,19 @@ class PersistentModule(Persistent):
             vars(module).pop(name, None)
         self.watch(module)
 
-    def importing(self) -> AbstractContextManager[None]:
-        """Mark an import through this record's connection: what bodies change in other modules is not saved as their data."""
-        jar = getattr(self.registry, "_p_jar", None) or self._p_jar
-        return nullcontext() if jar is None else livedata.of(jar).importing()
-
     def watch(self, module: types.ModuleType) -> None:
         """Have the data of the live closed module saved and taken back with the transactions of the record's connection."""
-        if self._p_jar is not None and self.run == "once":
+        if self._p_jar is not None:
             livedata.of(self._p_jar).watch(self, module)
 
     # Data at run time
 
-    def data_serial(self) -> object:
-        """Return what changes whenever the stored data change."""
+    def data_serial(self) -> tuple[object, ...]:
+        """Return what changes whenever the stored data change; the persistent objects that are read for it are in it."""
         if self._data is None:
-            return self.version, None
+            return (self.version,)
         self._data._p_activate()
-        return self.version, self._data._p_oid, self._data._p_serial
+        return self.version, self._data, self._data._p_serial
 
     def stored_paths(self) -> tuple[str, ...]:
         """Return the paths of the values that are stored apart from the image."""
