@@ -76,10 +76,11 @@ def payload_of(record: Record) -> Payload:
 
 
 class Prover:
-    """The parent's side: a helper process that is kept while the `with` block lasts."""
+    """The parent's side: a helper process that is kept while the `with` block lasts, and starts while the parent goes on."""
 
     def __init__(self, lookup: Callable[[str], Payload | None]) -> None:
         self._lookup = lookup
+        self._was_asked = False
 
     def __enter__(self) -> Prover:
         command = [sys.executable, *subprocess._args_from_interpreter_flags(), "-c", _PROGRAM]  # type: ignore[attr-defined]
@@ -88,7 +89,7 @@ class Prover:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, *exception: object) -> None:
-        if kind is not None:
+        if kind is not None or not self._was_asked:
             self._process.kill()
         for stream in (self._process.stdin, self._process.stdout):
             if stream is not None:
@@ -115,6 +116,7 @@ class Prover:
         return names
 
     def _send(self, message: object) -> None:
+        self._was_asked = True
         stream = self._stream("stdin")
         pickle.dump(message, stream, protocol=5)
         stream.flush()
