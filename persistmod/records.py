@@ -26,7 +26,7 @@ from persistmod.imaging import ImageData
 from persistmod.importer import importing, is_importing
 from persistmod.loading import file_name
 from persistmod.namespace import definitions
-from persistmod.source import Body, Slice, binding_slices, compile_source, current_tag, to_text
+from persistmod.source import Body, Slice, compile_source, current_tag, to_text
 from persistmod.state import State
 
 
@@ -308,8 +308,7 @@ class PersistentModule(livedata.Followed):
 
     def define(self, namespace: dict[str, Any], module_name: str) -> None:
         """Make or renew the records of the definitions in the namespace of the live module."""
-        body = self.body()
-        slices = binding_slices(body.tree, body.text)
+        slices = self.body().slices
         records = {
             name: self._definition(name, value, slices.get(name)) for name, value in definitions(namespace, module_name).items()
         }
