@@ -66,7 +66,8 @@ def adding(registry: Registry, records: list[PersistentModule]) -> Iterator[None
     for record in pending:
         module = sys.modules.get(record.name)
         if module is not None and loading.record_of(module) is record:
-            record.watch(module)
+            if record.run == "once":
+                record.watch(module)
             changes.on_abort(partial(live.forget, record.name, before if record.name in replaced else ()))
     _warn_of_shadowed(names)
 
@@ -85,15 +86,16 @@ def with_parents(registry: Registry, records: list[PersistentModule]) -> list[Pe
 
 def run(record: PersistentModule) -> None:
     """Import a pending module, and take stock of its definitions. BodyError has what the body raised as its cause."""
-    try:
-        module = importlib.import_module(record.name)
-    except (PersistmodError, KeyboardInterrupt):
-        raise
-    except BaseException as error:  # a body may raise SystemExit, and test runners raise what is no Exception
-        problem = f"its body raised {type(error).__name__}: {error}"
-        raise BodyError(f"module {record.name!r}: {problem}", module=record.name) from error
-    if record.has_source:
-        record.define(vars(module), record.name)
+    with loading.collector_off():
+        try:
+            module = importlib.import_module(record.name)
+        except (PersistmodError, KeyboardInterrupt):
+            raise
+        except BaseException as error:  # a body may raise SystemExit, and test runners raise what is no Exception
+            problem = f"its body raised {type(error).__name__}: {error}"
+            raise BodyError(f"module {record.name!r}: {problem}", module=record.name) from error
+        if record.has_source:
+            record.define(vars(module), record.name)
 
 
 def _warn_of_shadowed(names: list[str]) -> None:

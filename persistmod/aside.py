@@ -29,7 +29,7 @@ from typing import Any, Self
 from persistmod import holders
 from persistmod.outside import Outside
 from persistmod.scope import ModuleScope
-from persistmod.source import Body, ImportStatement, import_statements
+from persistmod.source import Body, ImportStatement
 from persistmod.state import ImportStep, stored_items
 
 _FIND_AND_LOAD = importlib._bootstrap._find_and_load.__code__  # type: ignore[attr-defined]
@@ -158,7 +158,7 @@ class Observer(Making):
         self._lines: set[tuple[types.CodeType, int]] = set()
         self.observation = Observation(module, namespace, dict(namespace))
         self._statements: dict[tuple[str, int, tuple[str, ...]], list[ImportStatement]] = {}
-        for statement in import_statements(body.tree):
+        for statement in body.imports:
             self._statements.setdefault((statement.name, statement.level, statement.fromlist), []).append(statement)
         self._registered: list[type] = []
         # Imports as a flat list of atoms: a tuple or an object for each would be taken for something that the body made.

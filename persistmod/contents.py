@@ -12,6 +12,7 @@ from persistent import Persistent
 
 from persistmod.errors import DamagedRecordError
 from persistmod.imaging import ImageData
+from persistmod.livedata import Followed
 from persistmod.state import State
 
 
@@ -46,6 +47,8 @@ class Image(Persistent):
             return ImageData(self.run, self.reason, b"", State(opcodes, buffers, persistent), trace)
         except (ValueError, EOFError, TypeError) as error:
             raise damaged(module, "its image", error) from error
+        finally:
+            self._p_deactivate()  # it is read once, and big
 
     @property
     def size(self) -> int:
@@ -90,7 +93,7 @@ class Files(Mapping[str, bytes]):
         return len(self._files)
 
 
-class ModuleData(Persistent):
+class ModuleData(Followed):
     """What is not the image's: persistent objects of the body by path, and globals that changed at run time.
 
     `changes` is the state of the changed globals, or None, and `paths` are theirs; `removed` names globals that are gone.

@@ -12,6 +12,7 @@ import sys
 import types
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from typing import Any
 
 from persistmod import datastate, imaging, loading, proving
@@ -33,19 +34,25 @@ def convert(
     `module`: the module or its name. With `registry` it is registered under its name. `run` as in `Registry.add`.
     Raises ConversionError for what is no module of Python source, NameTakenError if the registry has the name. Nothing is committed.
     """
-    live = _live(module)
+    with loading.collector_off():
+        return _convert(_live(module), registry, run)
+
+
+def _convert(live: types.ModuleType, registry: Registry | None, run: str) -> PersistentModule:
     name = live.__name__
     check_name(name)
     record = PersistentModule(name, _source_of(live), package=hasattr(live, "__path__"), run=run)
     if registry is not None:
         registry.check(record)
-    image, persistent = _image(live, record, run, registry)
+    with proving.Prover(partial(_payload, record, registry)) as prover:
+        image, persistent = _image(live, record, run, prover)
     record.keep_image(current_tag(), image, persistent)
     record.define(vars(live), name)
     loading.bind(live, record)
     if registry is not None:
         registry.register(record)
-        record.watch(live)
+        if image.state is not None:
+            record.watch(live)
     return record
 
 
@@ -78,7 +85,7 @@ def _source_of(module: types.ModuleType) -> bytes:
 
 
 def _image(
-    live: types.ModuleType, record: PersistentModule, run: str, registry: Registry | None
+    live: types.ModuleType, record: PersistentModule, run: str, prover: proving.Prover
 ) -> tuple[ImageData, dict[str, Any]]:
     code = record.body().code
     with _aside(live, record) as scratch:
@@ -94,7 +101,9 @@ def _image(
         if image.state is None:
             return image, persistent
         problem = _keep_live_data(record, vars(scratch), vars(live), persistent)
-    problem = problem or _prove(record, image, registry)
+    if problem is None:
+        record.keep_image(current_tag(), image, {})
+        problem = prover.prove(record.name)
     return (image, persistent) if problem is None else (imaging.always(code, problem), {})
 
 
@@ -129,18 +138,13 @@ def _aside(live: types.ModuleType, record: PersistentModule) -> Iterator[types.M
         yield scratch
 
 
-def _prove(record: PersistentModule, image: ImageData, registry: Registry | None) -> str | None:
-    record.keep_image(current_tag(), image, {})
-
-    def lookup(name: str) -> proving.Payload | None:
-        if name == record.name:
-            return payload_of(record)
-        if registry is not None and name in registry:
-            return payload_of(registry[name])
-        return _payload_of_sibling(name, record.name)
-
-    with proving.Prover(lookup) as prover:
-        return prover.prove(record.name)
+def _payload(record: PersistentModule, registry: Registry | None, name: str) -> proving.Payload | None:
+    """Return what the proof of the module of `record` finds under a name."""
+    if name == record.name:
+        return payload_of(record)
+    if registry is not None and name in registry:
+        return payload_of(registry[name])
+    return _payload_of_sibling(name, record.name)
 
 
 def _payload_of_sibling(name: str, converted: str) -> proving.Payload | None:

@@ -18,6 +18,7 @@ from importlib.machinery import ModuleSpec
 from ZODB.broken import broken_cache
 from ZODB.POSException import POSKeyError, StateLoadError
 
+from persistmod import livedata
 from persistmod.errors import DamagedRecordError, HookError
 from persistmod.loading import ROOT, Record, spec_of
 
@@ -41,7 +42,10 @@ class RegistryFinder(MetaPathFinder):
             return None
         with self._reading, _naming(fullname):
             record = self.registry.get(fullname)
-            return None if record is None else spec_of(record)
+            if record is None:
+                livedata.body_begins(getattr(self.registry, "_p_jar", None))
+                return None
+            return spec_of(record)
 
     def path_hook(self, path: str) -> PathEntryFinder:
         """Be the finder of `__path__` of a package in the database, for `pkgutil`; `sys.path_hooks` calls it."""

@@ -3,17 +3,22 @@
 A connection watches the closed modules that were loaded through it. A global that was rebound is noticed by comparing the namespace with
 a shallow copy; a container or an instance that was changed in place must be marked, `record._p_changed = True`, as everywhere in ZODB;
 then all mutable data of the module are saved together, so that what they share stays shared.
+
+A transaction that changed nothing costs one comparison by identity over all namespaces; records are looked at only after they have been
+invalidated.
 """
 
 from __future__ import annotations
 
 import types
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
+from itertools import chain
 from operator import is_
 from typing import Any, Protocol
 
+from persistent import Persistent
 from ZODB.Connection import Connection
 from ZODB.utils import z64
 
@@ -27,11 +32,12 @@ class DataRecord(Protocol):
 
     name: str
     _p_changed: Any
+    _p_oid: Any
     _p_serial: Any
     _p_jar: Any
 
-    def data_serial(self) -> object:
-        """Return what changes whenever the stored data change."""
+    def data_serial(self) -> tuple[object, ...]:
+        """Return what changes whenever the stored data change; the persistent objects that are read for it are in it."""
 
     def stored_paths(self) -> tuple[str, ...]:
         """Return the paths of the values that are stored apart from the image."""
@@ -56,7 +62,7 @@ class _Watched:
     record: DataRecord
     namespace: dict[str, Any]
     before: dict[str, Any]
-    serial: object
+    serial: tuple[object, ...]
     stored: tuple[str, ...]
     is_marked: bool = False
     is_saved: bool = False
@@ -64,6 +70,10 @@ class _Watched:
     def is_rebound(self) -> bool:
         before, now = self.before, self.namespace
         return len(before) != len(now) or not all(map(is_, before.values(), now.values()))
+
+    def is_among(self, oids: set[Any]) -> bool:
+        """Return whether one of these is what the serial was read from."""
+        return self.record._p_oid in oids or any(isinstance(part, Persistent) and part._p_oid in oids for part in self.serial)
 
     def take(self) -> None:
         self.before = dict(self.namespace)
@@ -89,8 +99,11 @@ class LiveData:
         self._connection = connection
         self._watched: dict[str, _Watched] = {}
         self._is_registered = False
+        # Records of which the connection has been told that they are out of date.
+        self.invalidated: set[Any] = set()
         self._imports_under_way = 0
-        self._changed_before: dict[tuple[str, str], Any] = {}
+        # What had changed when the first body of the imports under way began, by module and name; None if none has.
+        self._changed_before: dict[tuple[str, str], Any] | None = None
         connection.transaction_manager.registerSynch(self)  # calls newTransaction if one is under way, which is no boundary
         self._is_registered = True
 
@@ -106,9 +119,7 @@ class LiveData:
 
     @contextmanager
     def importing(self) -> Iterator[None]:
-        """Leave out what changes inside the outermost such block: bodies do it, and will do it again in every process."""
-        if not self._imports_under_way:
-            self._changed_before = dict(self._rebound())
+        """Leave out what bodies change inside the outermost such block: they will do it again in every process."""
         self._imports_under_way += 1
         try:
             yield
@@ -117,15 +128,31 @@ class LiveData:
             if not self._imports_under_way:
                 self._absorb()
 
+    def body_begins(self) -> None:
+        """Note, before a body runs inside such a block, what has changed already."""
+        if self._imports_under_way and self._changed_before is None:
+            self._changed_before = dict(self._rebound())
+
     def _rebound(self) -> Iterator[tuple[tuple[str, str], Any]]:
-        for module, watched in self._watched.items():
+        for module, watched in () if self._is_as_before() else self._watched.items():
             if watched.is_rebound():
                 changed, removed = watched.differences()
                 yield from (((module, name), value) for name, value in changed.items())
 
+    def _is_as_before(self) -> bool:
+        """Return whether every global of every module is the object that it was."""
+        before = [watched.before for watched in self._watched.values()]
+        now = [watched.namespace for watched in self._watched.values()]
+        if [*map(len, before)] != [*map(len, now)]:
+            return False
+        return all(map(is_, chain.from_iterable(map(dict.values, before)), chain.from_iterable(map(dict.values, now))))
+
     def _absorb(self) -> None:
+        before, self._changed_before = self._changed_before, None
+        if before is None:
+            return
         for (module, name), value in list(self._rebound()):
-            if self._changed_before.get((module, name), self) is not value:
+            if before.get((module, name), self) is not value:
                 self._watched[module].before[name] = value
 
     # The synchronizer
@@ -141,6 +168,8 @@ class LiveData:
         """Have what changed saved if this is a commit, and note what to take back if it is an abort."""
         if self._connection.opened is None or self._connection.isReadOnly():
             return  # in a database that cannot be written, data that change stay the process's own
+        if self._is_as_before() and not any(watched.record._p_changed for watched in self._watched.values()):
+            return
         changed = False
         for watched in self._watched.values():
             watched.is_marked = bool(watched.record._p_changed)
@@ -160,8 +189,11 @@ class LiveData:
         self._follow_others()
 
     def _follow_others(self) -> None:
+        if not self.invalidated or self._connection.opened is None:
+            return
+        invalidated, self.invalidated = self.invalidated, set()
         for watched in list(self._watched.values()):
-            if self._connection.opened is not None and watched.record.data_serial() != watched.serial:
+            if watched.is_among(invalidated) and watched.record.data_serial() != watched.serial:
                 self._follow(watched)
 
     def save(self) -> None:
@@ -243,6 +275,27 @@ def of(connection: Connection) -> LiveData:
         attributes[_ATTRIBUTE] = LiveData(connection)
     live: LiveData = attributes[_ATTRIBUTE]
     return live
+
+
+def importing(connection: Connection | None) -> AbstractContextManager[None]:
+    """Mark an import through a connection: what bodies change in other modules is not saved as their data."""
+    return nullcontext() if connection is None else of(connection).importing()
+
+
+def body_begins(connection: Connection | None) -> None:
+    """Note that a body begins to run, of a module of the database or of any other."""
+    if connection is not None:
+        of(connection).body_begins()
+
+
+class Followed(Persistent):
+    """A record that live data are read from: what watches them is told when it is out of date."""
+
+    def _p_invalidate(self) -> None:
+        live: LiveData | None = getattr(self._p_jar, _ATTRIBUTE, None)
+        if live is not None:
+            live.invalidated.add(self._p_oid)
+        super()._p_invalidate()
 
 
 _ATTRIBUTE = "_persistmod_live_data"

@@ -22,10 +22,10 @@ import sys
 import types
 import weakref
 from collections.abc import Iterator, Mapping
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import contextmanager
 from typing import Any, Protocol
 
-from persistmod import imaging, pickling, rebuilding
+from persistmod import imaging, livedata, pickling, rebuilding
 from persistmod.aside import Observer
 from persistmod.errors import OtherModuleError
 from persistmod.imaging import ImageData
@@ -43,6 +43,8 @@ def file_name(name: str, is_package: bool) -> str:
 class Record(Holder, Protocol):
     """What a loader needs of the record of a module."""
 
+    _p_jar: Any
+
     @property
     def name(self) -> str: ...
     @property
@@ -56,7 +58,6 @@ class Record(Holder, Protocol):
     def keep_image(self, tag: str, image: ImageData, persistent: dict[str, Any]) -> None: ...
     def persistent_object(self, path: str) -> Any: ...
     def loaded(self, module: types.ModuleType, image: ImageData) -> None: ...
-    def importing(self) -> AbstractContextManager[None]: ...
 
 
 # Which record a live module came from. Like `sys.modules`, it belongs to the process: one set of live modules per process.
@@ -139,7 +140,13 @@ class RecordLoader(importlib.abc.InspectLoader):
 
     def __init__(self, record: Record, image: ImageData | None) -> None:
         self.record = record
-        self.image = image
+        self.image = image  # until the module is loaded: a process keeps no image beside the module made from it
+
+    @property
+    def connection(self) -> Any:
+        """The connection through which the module is imported, None if its record is in none yet."""
+        connection = self.record._p_jar
+        return connection if connection is not None else getattr(self.record.registry, "_p_jar", None)
 
     def create_module(self, spec: importlib.machinery.ModuleSpec) -> types.ModuleType:
         module = types.ModuleType(spec.name)
@@ -167,10 +174,11 @@ class RecordLoader(importlib.abc.InspectLoader):
         """Return the code of the body: compiled now for a closed module, which does not keep it."""
         if not self.record.has_source:
             return None
-        if self.image is not None and self.image.code:
-            code: types.CodeType = marshal.loads(self.image.code)
-            return code
-        return self.record.body().code
+        image = self.image or self.record.image(current_tag())
+        if image is None or not image.code:
+            return self.record.body().code
+        code: types.CodeType = marshal.loads(image.code)
+        return code
 
     def get_data(self, path: str) -> bytes:
         """Return a data file of the package by its file name, or the source by the module's own."""
@@ -198,8 +206,10 @@ class CodeLoader(RecordLoader):
     """
 
     def exec_module(self, module: types.ModuleType) -> None:
-        with self.record.importing():
+        with livedata.importing(self.connection):
+            livedata.body_begins(self.connection)
             super().exec_module(module)
+            self.image = None
 
 
 CodeLoader.exec_module.__code__ = CodeLoader.exec_module.__code__.replace(co_filename="<frozen importlib._bootstrap>")
@@ -216,8 +226,8 @@ class ImageLoader(RecordLoader):
     """Fills a closed module from its state; runs and observes the source where there is no image, or none that loads."""
 
     def exec_module(self, module: types.ModuleType) -> None:
-        with self.record.importing():
-            image = self.image
+        with livedata.importing(self.connection):
+            image, self.image = self.image, None
             if image is None or not self.fill(module, image):
                 image = self._run(module)
             self.record.loaded(module, image)
@@ -240,6 +250,7 @@ class ImageLoader(RecordLoader):
 
     def _run(self, module: types.ModuleType) -> ImageData:
         record = self.record
+        livedata.body_begins(self.connection)
         image, persistent = run_observed(module, record.body(), record.requested_run)
         record.keep_image(current_tag(), image, persistent)
         return image

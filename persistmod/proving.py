@@ -18,7 +18,6 @@ import subprocess
 import sys
 import types
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from importlib.machinery import ModuleSpec
 from typing import Any, BinaryIO
@@ -51,12 +50,10 @@ class Payload:
     resources: dict[str, bytes] = field(default_factory=dict)
     requested_run: str = "auto"
     registry: None = None
+    _p_jar: None = None
 
     def image(self, tag: str) -> ImageData | None:
         return self.image_data
-
-    def importing(self) -> AbstractContextManager[None]:
-        return nullcontext()
 
     def body(self) -> Body:
         return compile_source(self.source_bytes, self.name, self.filename)
@@ -79,10 +76,11 @@ def payload_of(record: Record) -> Payload:
 
 
 class Prover:
-    """The parent's side: a helper process that is kept while the `with` block lasts."""
+    """The parent's side: a helper process that is kept while the `with` block lasts, and starts while the parent goes on."""
 
     def __init__(self, lookup: Callable[[str], Payload | None]) -> None:
         self._lookup = lookup
+        self._was_asked = False
 
     def __enter__(self) -> Prover:
         command = [sys.executable, *subprocess._args_from_interpreter_flags(), "-c", _PROGRAM]  # type: ignore[attr-defined]
@@ -91,7 +89,7 @@ class Prover:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, *exception: object) -> None:
-        if kind is not None:
+        if kind is not None or not self._was_asked:
             self._process.kill()
         for stream in (self._process.stdin, self._process.stdout):
             if stream is not None:
@@ -118,6 +116,7 @@ class Prover:
         return names
 
     def _send(self, message: object) -> None:
+        self._was_asked = True
         stream = self._stream("stdin")
         pickle.dump(message, stream, protocol=5)
         stream.flush()

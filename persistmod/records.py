@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import types
 from collections.abc import Mapping
-from contextlib import AbstractContextManager, nullcontext
 from dataclasses import astuple
 from typing import Any, Protocol
 
@@ -28,7 +27,7 @@ from persistmod.imaging import ImageData
 from persistmod.importer import importing, is_importing
 from persistmod.loading import file_name
 from persistmod.namespace import definitions
-from persistmod.source import Body, Slice, binding_slices, compile_source, current_tag, to_text
+from persistmod.source import Body, Slice, compile_source, current_tag, to_text
 from persistmod.state import State
 from persistmod.writes import Writes
 
@@ -97,7 +96,7 @@ class PersistentClass(PersistentDefinition):
         return live
 
 
-class PersistentModule(Persistent):
+class PersistentModule(livedata.Followed):
     """The record of a module.
 
     `name`, `version`, `is_package`, `requested_run` and `registry` (None if it is in none) are plain attributes.
@@ -233,24 +232,19 @@ class PersistentModule(Persistent):
             vars(module).pop(name, None)
         self.watch(module)
 
-    def importing(self) -> AbstractContextManager[None]:
-        """Mark an import through this record's connection: what bodies change in other modules is not saved as their data."""
-        jar = getattr(self.registry, "_p_jar", None) or self._p_jar
-        return nullcontext() if jar is None else livedata.of(jar).importing()
-
     def watch(self, module: types.ModuleType) -> None:
         """Have the data of the live closed module saved and taken back with the transactions of the record's connection."""
-        if self._p_jar is not None and self.run == "once":
+        if self._p_jar is not None:
             livedata.of(self._p_jar).watch(self, module)
 
     # Data at run time
 
-    def data_serial(self) -> object:
-        """Return what changes whenever the stored data change."""
+    def data_serial(self) -> tuple[object, ...]:
+        """Return what changes whenever the stored data change; the persistent objects that are read for it are in it."""
         if self._data is None:
-            return self.version, None
+            return (self.version,)
         self._data._p_activate()
-        return self.version, self._data._p_oid, self._data._p_serial
+        return self.version, self._data, self._data._p_serial
 
     def stored_paths(self) -> tuple[str, ...]:
         """Return the paths of the values that are stored apart from the image."""
@@ -327,8 +321,7 @@ class PersistentModule(Persistent):
 
     def define(self, namespace: dict[str, Any], module_name: str) -> None:
         """Make or renew the records of the definitions in the namespace of the live module."""
-        body = self.body()
-        slices = binding_slices(body.tree, body.text)
+        slices = self.body().slices
         records = {
             name: self._definition(name, value, slices.get(name)) for name, value in definitions(namespace, module_name).items()
         }

@@ -21,7 +21,7 @@ from ZODB._compat import PersistentUnpickler
 from ZODB.Connection import Connection
 from ZODB.utils import z64
 
-from persistmod import adding, imaging, journal, live, trees, verifying
+from persistmod import adding, imaging, journal, live, loading, trees, verifying
 from persistmod.adding import TreeReport
 from persistmod.errors import InvalidNameError, NameTakenError, NotRegisteredError, StorageError
 from persistmod.namespace import check_name
@@ -128,9 +128,10 @@ class Registry(Persistent, Mapping[str, PersistentModule]):
         Raises InvalidNameError, NameTakenError, SourceError, BodyError (the cause is what the body raised), and ConversionError for
         run="once" of what cannot be stored. After an error nothing is changed.
         """
-        record = new_record(name, source, package=package, filename=filename, run=run)
-        with adding.adding(self, [record]):
-            adding.run(record)
+        with loading.collector_off():
+            record = new_record(name, source, package=package, filename=filename, run=run)
+            with adding.adding(self, [record]):
+                adding.run(record)
         return record
 
     def add_tree(

@@ -11,7 +11,7 @@ import io
 import sys
 import tokenize
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from types import CodeType
 
 from persistmod.errors import SourceError
@@ -60,11 +60,15 @@ def compile_body(source: bytes, module: str, filename: str) -> CodeType:
 
 @dataclass(frozen=True, slots=True)
 class Body:
-    """The source of a module, parsed and compiled once. The tree is empty where the source nests too deep for Python objects."""
+    """The source of a module, compiled, with what its tree says; nothing where the source nests too deep for Python objects.
+
+    The tree itself is let go: it is many times as big, and whoever asks the collector walks over all of it.
+    """
 
     code: CodeType
-    tree: ast.Module
     text: str
+    imports: tuple[ImportStatement, ...] = ()
+    slices: dict[str, Slice] = field(default_factory=dict)
 
 
 def compile_source(source: bytes, module: str, filename: str) -> Body:
@@ -72,9 +76,10 @@ def compile_source(source: bytes, module: str, filename: str) -> Body:
     text = to_text(source, module)
     try:
         tree = ast.parse(source, filename)
-        return Body(compile(tree, filename, "exec", dont_inherit=True), tree, text)
+        code = compile(tree, filename, "exec", dont_inherit=True)
+        return Body(code, text, tuple(import_statements(tree)), binding_slices(tree, text))
     except (RecursionError, MemoryError):
-        return Body(compile_body(source, module, filename), ast.Module([], []), text)
+        return Body(compile_body(source, module, filename), text)
     except (SyntaxError, ValueError, OverflowError) as error:
         raise _source_error(error, module, filename) from error
 

@@ -545,3 +545,18 @@ def test_live_objects_are_ordinary(database):
         shop = importlib.import_module("shop")
         assert type(shop) is type(sys) and inspect.isfunction(shop.price) and type(shop.Cart) is type
         assert threading.Thread(target=shop.price, args=(1,)).run() is None
+
+
+@pytest.mark.parametrize("run", ["once", "always"])
+def test_loaded_module_keeps_no_image_in_memory(tmp_path, run):
+    database = Database(tmp_path)
+    with database.open() as registry:
+        registry.add("big", f"text = {'x' * 10_000!r}\ndef f(): return 1\n", run=run)
+        transaction.commit()
+    program = """
+    import big
+    image = registry["big"]._images[persistmod.source.current_tag()]
+    assert image._p_changed is None and big.__loader__.image is None
+    assert big.__loader__.get_code("big").co_filename == big.__file__
+    """
+    database.run(program)

@@ -203,3 +203,38 @@ def test_what_bodies_change_in_other_modules_is_not_saved_as_their_data(tmp_path
     assert database.run(use) == "True 1\n"
     assert database.run(use) == "True 2\n"
     assert database.run("import hub; print(hub.current, hub.n); import user; print(hub.current is not None)") == "None 2\nTrue\n"
+
+
+def test_transaction_that_changes_nothing_reads_no_record(counter):
+    module, record, database = counter
+    record._p_deactivate()
+    transaction.begin()
+    transaction.commit()
+    transaction.abort()
+    assert record._p_changed is None
+
+
+def test_change_by_others_is_followed_by_a_record_that_is_a_ghost(counter):
+    module, record, database = counter
+    module.tick()
+    transaction.commit()
+    other = record._p_jar.db().open(transaction_manager := transaction.TransactionManager())
+    elsewhere = persistmod.get_registry(other)["counter"]
+    for value in (41, 42):  # the first rewrites what is stored, so does the second
+        elsewhere.save_data({"n": value}, vars(module), ())
+        record._data._p_deactivate(), record._p_deactivate()
+        transaction_manager.commit()
+        transaction.begin()
+        assert module.n == value
+    other.close()
+
+
+def test_what_files_change_while_a_closed_module_is_loaded_is_not_saved_as_data(tmp_path):
+    database = Database(tmp_path)
+    (tmp_path / "plugin.py").write_text("import hub\nhub.current = (n for n in ())\n")
+    path = f"import sys\nsys.path.insert(0, {str(tmp_path)!r})\n"
+    add = "registry.add('hub', 'current = None\\n'), registry.add('user', 'import hub, plugin\\n')\ntransaction.commit()"
+    database.run(path + add)
+    use = path + "import hub, user; assert hub.current is not None; transaction.commit(); print(registry['user'].run)"
+    assert database.run(use) == "once\n"
+    assert database.run("import hub; print(hub.current)") == "None\n"
