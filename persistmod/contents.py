@@ -6,6 +6,7 @@ Each is a record of its own, so that it is read and written only when it is need
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from dataclasses import astuple
 from typing import Any
 
 from persistent import Persistent
@@ -91,6 +92,18 @@ class Files(Mapping[str, bytes]):
 
     def __len__(self) -> int:
         return len(self._files)
+
+
+class Leak(Persistent):
+    """Names that left the source of a module in one update, and stay: what is left of the version that last had them.
+
+    `states`: `{tag: state}`, as they were; a Python without one runs `texts`, `{name: source of the definition}`, again.
+    """
+
+    def __init__(self, version: int, tag: str, state: State | None, texts: dict[str, str]) -> None:
+        self.version = version
+        self.states = {} if state is None else {tag: astuple(state)}
+        self.texts = texts
 
 
 class ModuleData(Followed):

@@ -46,6 +46,25 @@ class DataScope(ModuleScope):
         return True
 
 
+class LeakScope(DataScope):
+    """The scope in which definitions that left the source are walked: they are taken by value, all else of the module by name."""
+
+    def __init__(self, module: str, leaked: dict[str, Any], live: dict[str, Any]) -> None:
+        super().__init__(module, leaked, live)
+        self._leaked = leaked
+
+    def reference(self, value: Any) -> tuple[str, str] | None:
+        if id(value) not in self._places and issubclass(type(value), type | types.FunctionType):
+            if value.__module__ == self.module and value.__qualname__.partition(".")[0] in self._leaked:
+                return None
+        return super().reference(value)
+
+
+def dump_leaked(module: str, leaked: dict[str, Any], live: dict[str, Any]) -> Dump:
+    """Walk `{name: value}` of definitions that left the source of a module; ConversionError names what cannot be stored."""
+    return pickling.dump(LeakScope(module, leaked, live))
+
+
 def _places(module: str, data: dict[str, Any], live: dict[str, Any]) -> dict[int, str]:
     """Return `{id: path}` of what is bound in a module and its classes and is not among `data`; atoms have no identity."""
     places: dict[int, str] = {}

@@ -15,7 +15,6 @@ from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
-from persistmod.source import Body
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,8 +45,8 @@ class Edit:
         return path.partition(".")[0] in self.touched
 
 
-def edit(old: Body, new: Body) -> Edit:
-    """Compare two versions of a source."""
+def edit(old: str, new: str) -> Edit:
+    """Compare two versions of a source, given as texts."""
     before, after = list(statements(old)), list(statements(new))
     counts, new_counts = Counter(before), Counter(after)
     changed = {*(counts - new_counts), *(new_counts - counts)}
@@ -57,12 +56,6 @@ def edit(old: Body, new: Body) -> Edit:
     read = frozenset().union(*(statement.reads for statement in at_work))
     touched = _closure(read, _reads_of(every))
     return Edit(affected, touched, frozenset().union(*(statement.binds for statement in every)))
-
-
-def bound_names(body: Body) -> frozenset[str]:
-    """Return the names that the statements of a body bind at module level."""
-    paths: frozenset[str] = frozenset().union(*(statement.binds for statement in statements(body)))
-    return frozenset(path for path in paths if "." not in path)
 
 
 def _readers(every: Iterable[Statement]) -> dict[str, set[str]]:
@@ -93,10 +86,14 @@ def _closure(start: Iterable[str], edges: dict[str, set[str]]) -> frozenset[str]
     return frozenset(found)
 
 
-def statements(body: Body) -> Iterator[Statement]:
-    """Yield the statements of a body, those of its class bodies with them."""
-    lines = body.text.split("\n")
-    yield from _statements(body.tree.body, lines, "", frozenset(), ())
+def statements(text: str) -> Iterator[Statement]:
+    """Yield the statements of a body, those of its class bodies with them; none of a source that nests too deep for Python objects."""
+    lines = text.split("\n")
+    try:
+        tree = ast.parse(text)
+    except (RecursionError, MemoryError):
+        return
+    yield from _statements(tree.body, lines, "", frozenset(), ())
 
 
 def _statements(

@@ -10,13 +10,14 @@ invalidated.
 
 from __future__ import annotations
 
+import logging
 import types
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from itertools import chain
 from operator import is_
-from typing import Any, Protocol
+from typing import Any, Protocol, cast
 
 from persistent import Persistent
 from ZODB.Connection import Connection
@@ -25,6 +26,9 @@ from ZODB.utils import z64
 from persistmod import datastate
 from persistmod.datastate import IMPORT_SYSTEM
 from persistmod.errors import ConversionError
+
+
+logger = logging.getLogger("persistmod")
 
 
 class DataRecord(Protocol):
@@ -51,21 +55,29 @@ class DataRecord(Protocol):
     def is_base_data(self, data: dict[str, Any], namespace: dict[str, Any]) -> bool:
         """Return whether data are what the body made."""
 
+    def follow(self, module: types.ModuleType, known: int) -> None:
+        """Give the live module the version of the record; `known` is the one that it has."""
+
     def save_data(self, data: dict[str, Any], live: dict[str, Any], removed: tuple[str, ...]) -> None:
         """Store data apart from the image."""
 
 
 @dataclass(slots=True)
 class _Watched:
-    """A live closed module: its namespace at the last boundary, and which revision of its data that was."""
+    """A live module: its namespace at the last boundary, and which revision of its code and data that was.
+
+    Of a module that is not closed only the code is followed, and `namespace` is empty.
+    """
 
     record: DataRecord
+    module: types.ModuleType
     namespace: dict[str, Any]
     before: dict[str, Any]
     serial: tuple[object, ...]
     stored: tuple[str, ...]
     is_marked: bool = False
     is_saved: bool = False
+    is_renewed: bool = False
 
     def is_rebound(self) -> bool:
         before, now = self.before, self.namespace
@@ -79,7 +91,7 @@ class _Watched:
         self.before = dict(self.namespace)
         self.serial = self.record.data_serial()
         self.stored = self.record.stored_paths()
-        self.is_saved = self.is_marked = False
+        self.is_saved = self.is_marked = self.is_renewed = False
 
     def differences(self) -> tuple[dict[str, Any], tuple[str, ...]]:
         """Return ({name: value} of globals that were rebound, names that are gone)."""
@@ -112,10 +124,28 @@ class LiveData:
         """The manager of the connection's transactions."""
         return self._connection.transaction_manager
 
-    def watch(self, record: DataRecord, module: types.ModuleType) -> None:
+    def watch(self, record: DataRecord, module: types.ModuleType, is_closed: bool) -> None:
         """Watch a module that has just been loaded, or added."""
-        namespace = vars(module)
-        self._watched[record.name] = _Watched(record, namespace, dict(namespace), record.data_serial(), record.stored_paths())
+        namespace = vars(module) if is_closed else {}
+        self._watched[record.name] = _Watched(
+            record, module, namespace, dict(namespace), record.data_serial(), record.stored_paths()
+        )
+
+    def renewed(self, record: DataRecord, module: types.ModuleType, names: Iterable[str], is_closed: bool) -> Callable[[], None]:
+        """Note that an update has bound or deleted names, which are no data that changed; return what takes the note back."""
+        before = self._watched.get(record.name)
+        if before is None:
+            return lambda: None
+        namespace = vars(module) if is_closed else {}
+        known = {**namespace, **before.before} if is_closed else {}
+        for name in names:
+            known.pop(name, None)
+        known = {name: known.get(name, value) for name, value in namespace.items()}
+        marked = before.is_marked or bool(record._p_changed)
+        self._watched[record.name] = _Watched(
+            record, module, namespace, known, before.serial, before.stored, marked and not before.is_renewed, True, True
+        )
+        return lambda: self._watched.__setitem__(record.name, before)
 
     @contextmanager
     def importing(self) -> Iterator[None]:
@@ -172,8 +202,9 @@ class LiveData:
             return
         changed = False
         for watched in self._watched.values():
-            watched.is_marked = bool(watched.record._p_changed)
-            watched.is_saved = watched.is_marked or watched.is_rebound()
+            if not watched.is_renewed:  # an update changes the record, too
+                watched.is_marked = bool(watched.record._p_changed)
+            watched.is_saved = watched.is_marked or watched.is_rebound() or watched.is_renewed
             if watched.is_saved and not watched.is_marked and watched.differences() != ({}, ()):
                 watched.record._p_changed = True
             changed = changed or watched.is_saved
@@ -194,7 +225,21 @@ class LiveData:
         invalidated, self.invalidated = self.invalidated, set()
         for watched in list(self._watched.values()):
             if watched.is_among(invalidated) and watched.record.data_serial() != watched.serial:
-                self._follow(watched)
+                self._follow_record(watched)
+
+    def _follow_record(self, watched: _Watched) -> None:
+        """Take over the code and the data that somebody else committed. What fails leaves the version that runs, and is tried again."""
+        known, version = watched.serial, watched.record.data_serial()
+        if known[0] != version[0]:
+            try:
+                watched.record.follow(watched.module, cast("int", known[0]))
+            except Exception:
+                logger.exception("module %r: version %s cannot be applied; version %s goes on", watched.record.name, version[0], known[0])
+                self.invalidated.add(watched.record._p_oid)
+                return
+        if known[1:] != version[1:] and watched.namespace:
+            self._follow(watched)
+        watched.take()
 
     def save(self) -> None:
         """Store what has changed. ConversionError names what cannot be stored."""
@@ -227,7 +272,8 @@ class LiveData:
             watched.namespace.update(watched.before)
         if watched.is_marked:
             self._follow(watched)
-        watched.is_saved = watched.is_marked = False
+            watched.take()
+        watched.is_saved = watched.is_marked = watched.is_renewed = False
 
     def _follow(self, watched: _Watched) -> None:
         """Make the data of a live module what the database says."""
@@ -236,7 +282,6 @@ class LiveData:
         datastate.put(watched.namespace, {**data, **stored})
         for name in (*removed, *(set(watched.stored) - data.keys() - stored.keys())):
             watched.namespace.pop(name, None)
-        watched.take()
 
 
 class _Saver:

@@ -135,6 +135,17 @@ def assert_loader(spec: importlib.machinery.ModuleSpec) -> importlib.abc.Loader:
     return spec.loader
 
 
+def offer_source(record: Record) -> None:
+    """Let `linecache` find the source also without the module at hand, as debuggers ask, which make file names absolute."""
+    entry = (functools.partial(_text, record),)
+    for filename in (record.filename, os.path.abspath(record.filename)):
+        linecache.cache[filename] = entry  # a lazy entry, as linecache.lazycache makes it
+
+
+def _text(record: Record) -> str | None:
+    return to_text(record.source_bytes, record.name) if record.has_source else None
+
+
 class RecordLoader(importlib.abc.InspectLoader):
     """What every loader of this module offers to tools: source, code, file name, data files."""
 
@@ -152,14 +163,8 @@ class RecordLoader(importlib.abc.InspectLoader):
         module = types.ModuleType(spec.name)
         bind(module, self.record)
         if self.record.has_source:
-            self._offer_source()
+            offer_source(self.record)
         return module
-
-    def _offer_source(self) -> None:
-        """Let `linecache` find the source also without the module at hand, as debuggers ask, which make file names absolute."""
-        entry = (functools.partial(self.get_source, self.record.name),)
-        for filename in (self.record.filename, os.path.abspath(self.record.filename)):
-            linecache.cache[filename] = entry  # a lazy entry, as linecache.lazycache makes it
 
     def is_package(self, fullname: str) -> bool:
         return self.record.is_package
@@ -168,7 +173,7 @@ class RecordLoader(importlib.abc.InspectLoader):
         return self.record.filename
 
     def get_source(self, fullname: str) -> str | None:
-        return to_text(self.record.source_bytes, fullname) if self.record.has_source else None
+        return _text(self.record)
 
     def get_code(self, fullname: str) -> types.CodeType | None:
         """Return the code of the body: compiled now for a closed module, which does not keep it."""
@@ -209,7 +214,9 @@ class CodeLoader(RecordLoader):
         with livedata.importing(self.connection):
             livedata.body_begins(self.connection)
             super().exec_module(module)
-            self.image = None
+            image, self.image = self.image, None
+            if image is not None:
+                self.record.loaded(module, image)
 
 
 CodeLoader.exec_module.__code__ = CodeLoader.exec_module.__code__.replace(co_filename="<frozen importlib._bootstrap>")

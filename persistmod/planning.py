@@ -71,7 +71,9 @@ class Planner:
         self.taken: list[str] = []
         self.merged: list[str] = []
         self.removed: list[str] = []
+        self.removed_paths: list[str] = []
         self.replacement: Any = None
+        self.old_slices: Any = None
 
     def _is_own_of_old(self, value: Any) -> bool:
         """Return whether an object of the live module was made by its body: what can be imported from elsewhere was not."""
@@ -128,6 +130,7 @@ class Planner:
             self._plan_class(found)
         for found in self.pairing.caches:
             if self.edit.affects(found.path) or self.edit.touches(found.path):
+                self.taken.append(found.path)
                 self.changes.stale.append(found.old)
         for name, value in self.scratch.items():
             if not self._is_import_systems(name, value):
@@ -166,6 +169,7 @@ class Planner:
         return core_of(value) is not None and (id(value) in self._paths or id(value) in self._old_paths or id(value) in self.made)
 
     def _rebind(self, name: str, new: Any) -> None:
+        self.taken.append(name)
         self.changes.binds.append((name, new))
         if not any(step.name == name for step in self.steps):
             self.step(name, "rebind", "its statement or what it reads has changed", "what is held stays as it was")
@@ -317,6 +321,8 @@ class Planner:
         before = len(self.changes.class_attributes) + len(self.changes.class_bases)
         bases = tuple(self.pairing.partner.get(id(base), base) for base in found.new.__bases__)
         metaclass = self.pairing.partner.get(id(type(found.new)), type(found.new))
+        if self.edit.affects(found.path):
+            self.taken.append(found.path)
         if (bases != found.old.__bases__ or metaclass is not type(found.old)) and self.edit.affects(found.path):
             self.changes.class_bases.append(found)
         for name, value in found.new.__dict__.items():
@@ -371,6 +377,7 @@ class Planner:
         path = f"{found.path}.{name}"
         is_generated = name.startswith("__") and self.edit.affects(found.path)
         if path in self.edit.bound or is_generated or self.base_value(_item_of_class(path)) is not MISSING:
+            self.removed_paths.append(path)
             self.changes.class_attributes.append((found.old, name, MISSING))
 
 

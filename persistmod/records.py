@@ -14,28 +14,22 @@ from __future__ import annotations
 
 import types
 from collections.abc import Mapping
+from contextlib import nullcontext
 from dataclasses import astuple
-from typing import Any, Protocol
+from typing import Any
 
 from persistent import Persistent
-from ZODB.utils import z64
 
-from persistmod import datastate, livedata, loading, pickling
-from persistmod.contents import Files, Image, ModuleData, Resource, Resources, Source, damaged
+from persistmod import datastate, following, imaging, livedata, loading, pickling
+from persistmod.contents import Files, Image, Leak, ModuleData, Resource, Resources, Source, damaged
 from persistmod.errors import DamagedRecordError, PersistmodError
+from persistmod.following import Version
 from persistmod.imaging import ImageData
 from persistmod.importer import importing, is_importing
 from persistmod.loading import file_name
 from persistmod.namespace import definitions
 from persistmod.source import Body, Slice, compile_source, current_tag, to_text
 from persistmod.state import State
-from persistmod.writes import Writes
-
-
-class Decisions(Protocol):
-    """What is needed of a plan: the paths whose new values count."""
-
-    taken: list[str]
 
 
 class Definitions(Persistent):
@@ -118,6 +112,8 @@ class PersistentModule(livedata.Followed):
         self._definitions: Definitions | None = None
         self._data: ModuleData | None = None
         self._resources: Resources | None = None
+        self.leaks: dict[str, Leak] = {}
+        self.versions: tuple[Version, ...] = ()
 
     def __repr__(self) -> str:
         return f"<{'PersistentPackage' if self.is_package else 'PersistentModule'} {self.name}>"
@@ -207,6 +203,10 @@ class PersistentModule(livedata.Followed):
         if self._p_jar is not None and self._p_jar.isReadOnly():
             return
         self._images = {**self._images, tag: Image(image)}
+        self.keep_persistent(persistent)
+
+    def keep_persistent(self, persistent: dict[str, Any]) -> None:
+        """Store persistent objects that the body made by their paths; those that are known already stay."""
         if persistent:
             data = self._writable_data()
             data.persistent = {**persistent, **data.persistent}
@@ -223,19 +223,38 @@ class PersistentModule(livedata.Followed):
         return self._data
 
     def loaded(self, module: types.ModuleType, image: ImageData) -> None:
-        """Take over the data that changed since, in a closed module that has just been made from this record; and watch it."""
-        if image.state is None:
-            return
-        data, removed = self.stored_data()
-        datastate.put(vars(module), data)
-        for name in removed:
-            vars(module).pop(name, None)
+        """Take over what left the source and what data changed since, in a module that has just been made from this record; watch it."""
+        self.restore_leaks(module)
+        if image.state is not None:
+            data, removed = self.stored_data()
+            datastate.put(vars(module), data)
+            for name in removed:
+                vars(module).pop(name, None)
         self.watch(module)
+
+    # Versions
+
+    def restore_leaks(self, module: types.ModuleType) -> None:
+        """Bind what left the source and is still kept, as it was when it left."""
+        for leak in dict.fromkeys(self.leaks.values()):
+            names = [name for name, kept in self.leaks.items() if kept is leak and name not in vars(module)]
+            found = following.leaked(leak, vars(module)) if names else {}
+            vars(module).update({name: found[name] for name in names if name in found})
+
+    def follow(self, module: types.ModuleType, known: int) -> None:
+        """Give the live module this version; `known` is the one that it has."""
+        image = self.image(current_tag()) or imaging.always(self.body().code, "")
+        edit = following.edit_between(self.versions, known, self.version)
+        spec = loading.spec_of(self)
+        with importing(self.registry) if self.registry is not None and not is_importing(self.registry) else nullcontext():
+            following.follow(self.name, module, image, self.persistent_object, spec, edit, self.leaks)
+        self.restore_leaks(module)
+        loading.offer_source(self)
 
     def watch(self, module: types.ModuleType) -> None:
         """Have the data of the live closed module saved and taken back with the transactions of the record's connection."""
         if self._p_jar is not None:
-            livedata.of(self._p_jar).watch(self, module)
+            livedata.of(self._p_jar).watch(self, module, self.run == "once")
 
     # Data at run time
 
@@ -328,49 +347,6 @@ class PersistentModule(livedata.Followed):
         if self._definitions is None or records != self._definitions.records:
             self._definitions = Definitions(records)
         self._v_body = None
-
-    def renew(
-        self, writes: Writes, source: bytes, body: Body, namespace: dict[str, Any], image: ImageData, persistent: dict[str, Any],
-        decisions: Decisions,
-    ) -> None:
-        """Take a new version: its source, its one image, the records of what changed; live data that are stored and still count stay."""
-        slices = binding_slices(body.tree, body.text)
-        before = dict(self.__dict__)
-        stored = [path for path in self.stored_paths() if path not in decisions.taken]
-
-        def change() -> None:
-            self.version += 1
-            self._source = Source(source)
-            self._images = {current_tag(): Image(image)}
-            self._redefine(namespace, slices)
-            if self._data is not None and list(self._data.paths) != stored:
-                data, gone = self.stored_data()
-                self.save_data({path: value for path, value in data.items() if path in stored}, namespace, gone)
-            if persistent:
-                data_record = self._writable_data()
-                data_record.persistent = {**persistent, **data_record.persistent}
-
-        def undo() -> None:
-            if self._p_jar is None or self._p_serial == z64:
-                for name in self.__dict__.keys() - before.keys():
-                    delattr(self, name)
-                for name, value in before.items():
-                    setattr(self, name, value)
-
-        writes.do(change, undo)
-
-    def _redefine(self, namespace: dict[str, Any], slices: dict[str, Slice]) -> None:
-        records = {}
-        for name, value in definitions(namespace, self.name).items():
-            text = slices.get(name)
-            known = self.definitions.get(name)
-            record = self._definition(name, value, text)
-            if known is not None and type(known) is type(record) and record is not known:
-                known.source, known.fingerprint, known.version = record.source, record.fingerprint, self.version
-                record = known
-            records[name] = record
-        if self._definitions is None or records != self._definitions.records:
-            self._definitions = Definitions(records)
 
     def _definition(self, name: str, value: Any, text: Slice | None) -> PersistentDefinition:
         kind = PersistentClass if isinstance(value, type) else PersistentFunction

@@ -10,17 +10,15 @@ from __future__ import annotations
 
 import contextlib
 import importlib
-import importlib._bootstrap
 import importlib.util
 import sys
-import threading
 import types
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
-from persistmod import applying, dependence, imaging, islands, journal, live, loading, replacing
+from persistmod import applying, dependence, imaging, islands, journal, live, loading, replacing, versions
 from persistmod.aside import Observation, Observer
 from persistmod.errors import BodyError, NotRegisteredError, PersistmodError, StorageError, UpdateError
 from persistmod.imaging import ImageData
@@ -29,6 +27,7 @@ from persistmod.plans import Plan, Step
 from persistmod.planning import Planner
 from persistmod.records import PersistentModule
 from persistmod.relinking import Relinker
+from persistmod.scratch import standing_in
 from persistmod.source import Body, compile_source, current_tag, to_bytes
 from persistmod.writes import Writes, uninterrupted
 
@@ -159,7 +158,7 @@ def running_aside(record: PersistentModule, module: types.ModuleType, data: byte
         scratch.__path__ = module.__path__
     before = set(sys.modules)
     observer = Observer(record.name, vars(scratch), body)
-    with _standing_in(record, module, scratch), _hook(record):
+    with standing_in(record.name, scratch), _hook(record):
         try:
             with observer:
                 exec(body.code, vars(scratch))
@@ -191,52 +190,6 @@ def _hook(record: PersistentModule) -> contextlib.AbstractContextManager[object]
     return importing(record.registry)
 
 
-@contextmanager
-def _standing_in(record: PersistentModule, module: types.ModuleType, scratch: types.ModuleType) -> Iterator[None]:
-    """Let the scratch module stand in `sys.modules` for this thread; others that import the module wait until it is gone.
-
-    They wait for the import lock of the module, as for a module under way: `__spec__._initializing` says so to importlib.
-    """
-    name = record.name
-    spec: Any = scratch.__spec__
-    with importlib._bootstrap._ModuleLockManager(name):  # type: ignore[attr-defined]
-        before = sys.modules.get(name)
-        spec._initializing = True
-        sys.modules[name] = scratch
-        try:
-            with _parent_view(name, scratch):
-                yield
-        finally:
-            spec._initializing = False
-            if before is None:
-                sys.modules.pop(name, None)
-            else:
-                sys.modules[name] = before
-
-
-@contextmanager
-def _parent_view(name: str, scratch: types.ModuleType) -> Iterator[None]:
-    """Show the scratch module in the parent package to this thread, and the live one to every other."""
-    parent_name, _, child = name.rpartition(".")
-    parent = sys.modules.get(parent_name)
-    if parent is None or type(parent) is not types.ModuleType or child not in vars(parent):
-        yield
-        return
-    thread = threading.get_ident()
-
-    def get(package: types.ModuleType) -> Any:
-        return scratch if threading.get_ident() == thread else vars(package)[child]
-
-    def put(package: types.ModuleType, value: Any) -> None:
-        vars(package)[child] = value
-
-    parent.__class__ = type("module", (types.ModuleType,), {child: property(get, put)})
-    try:
-        yield
-    finally:
-        parent.__class__ = types.ModuleType
-
-
 # Planning and applying
 
 
@@ -244,8 +197,9 @@ def planned(run: Run, options: Options) -> tuple[Planner, Plan]:
     """Plan a run; the plan says what is refused."""
     record, namespace = run.record, vars(run.module)
     old_body = compile_source(record.source_bytes, record.name, record.filename)
-    edit = dependence.edit(old_body, run.body)
+    edit = dependence.edit(old_body.text, run.body.text)
     planner = Planner(record.name, namespace, vars(run.scratch), run.observation.made or {}, edit, lambda: record.base_namespace(namespace))
+    planner.old_slices = old_body.slices
     planner.plan()
     replaced = [pair for pair in planner.pairing.classes if not pair.keeps]
     if replaced:
@@ -282,7 +236,7 @@ def _apply(run: Run, planner: Planner, options: Options) -> None:
                 replacing.write(planner.replacement, writes)
         if run.image.state is None:
             islands.join(run.observation.registered, relinker, writes)
-        record.renew(writes, run.data, run.body, namespace, run.image, run.persistent, planner)
+        versions.renew(record, run.module, _version(run, planner, options), writes)
     except BaseException:
         writes.roll_back()
         raise
@@ -290,8 +244,19 @@ def _apply(run: Run, planner: Planner, options: Options) -> None:
     changes.on_abort(writes.roll_back)
 
 
+def _version(run: Run, planner: Planner, options: Options) -> versions.NewVersion:
+    names = {*(name for name, value in planner.changes.binds), *_IDENTITY, *(name for name in vars(run.scratch) if name in run.record.leaks)}
+    return versions.NewVersion(
+        run.data, run.body, planner.old_slices, run.image, run.persistent, {*planner.taken, *planner.removed_paths}, planner.merged,
+        planner.removed, options.removed == "leak", names,
+    )
+
+
+_IDENTITY = ("__spec__", "__loader__", "__file__")
+
+
 def _write_identity(run: Run, writes: Writes) -> None:
     """Have the live module say that it comes from the database now: tools ask its loader for the source."""
-    for name in ("__spec__", "__loader__", "__file__"):
+    for name in _IDENTITY:
         if vars(run.module).get(name) is not vars(run.scratch).get(name):
             writes.bind(vars(run.module), name, vars(run.scratch)[name])

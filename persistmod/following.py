@@ -1,0 +1,99 @@
+"""Following a version that another process committed, or an undo: the live module takes what its record says now.
+
+The new objects come from the image, or from the body run aside where the module is not closed. Which values count was decided where the update was
+made, and is kept with the version; so neither the old source nor the old image is needed.
+"""
+
+from __future__ import annotations
+
+import builtins
+import importlib.util
+import marshal
+import types
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from persistmod import applying, pickling
+from persistmod.aside import Making
+from persistmod.contents import Leak
+from persistmod.dependence import Edit
+from persistmod.imaging import ImageData
+from persistmod.planning import Planner
+from persistmod.relinking import Relinker
+from persistmod.scratch import standing_in
+from persistmod.source import current_tag
+from persistmod.state import State
+from persistmod.writes import Writes
+
+
+@dataclass(frozen=True, slots=True)
+class Version:
+    """What an update decided: paths whose new values count, paths that were merged item by item, names that went."""
+
+    number: int
+    taken: frozenset[str]
+    merged: frozenset[str]
+    removed: frozenset[str]
+    kept: bool  # whether removed names stay bound, as leaks
+
+
+class Everything(Edit):
+    """An edit of which nothing is known: every value may be another one."""
+
+    def affects(self, path: str) -> bool:
+        return True
+
+
+def edit_between(versions: Iterable[Version], known: int, current: int) -> Edit:
+    """Return what lies between two versions, from their log; everything, if the log does not reach so far."""
+    low, high = sorted((known, current))
+    between = [version for version in versions if low < version.number <= high]
+    if len(between) != high - low or current < known:
+        return Everything(frozenset(), frozenset(), frozenset())
+    taken: frozenset[str] = frozenset().union(*(version.taken for version in between))
+    removed: frozenset[str] = frozenset().union(*(version.removed for version in between))
+    merged = frozenset(path.partition(".")[0] for version in between for path in version.merged)
+    return Edit(taken, merged, taken | removed)
+
+
+def follow(
+    name: str, module: types.ModuleType, image: ImageData, persistent: Any, spec: Any, edit: Edit, leaked: Mapping[str, object],
+) -> Writes:
+    """Give a live module the version that `image` is of; return the writes, which can be taken back. `leaked`: names that stay."""
+    scratch = importlib.util.module_from_spec(spec)
+    namespace, live = vars(scratch), vars(module)
+    if hasattr(module, "__path__"):
+        scratch.__path__ = module.__path__
+    namespace["__builtins__"] = builtins.__dict__
+    making = Making()
+    with standing_in(name, scratch), making:
+        if image.state is not None:
+            pickling.load(image.state, namespace, persistent)
+        else:
+            exec(marshal.loads(image.code), namespace)
+    made = making.made()
+    planner = Planner(name, live, namespace, made, edit, lambda: None)
+    planner.plan()
+    stands_for = planner.changes.stands_for
+    stands_for[id(scratch)], stands_for[id(namespace)] = module, live
+    relinker = Relinker(stands_for, made, namespace, live)
+    writes = Writes()
+    try:
+        applying.apply(planner, relinker, writes, [name for name in planner.removed if name not in leaked])
+    except BaseException:
+        writes.roll_back()
+        raise
+    return writes
+
+
+def leaked(leak: Leak, live: dict[str, Any]) -> dict[str, Any]:
+    """Return `{name: object}` of what left the source of a module in one update, made again with the globals of the live module."""
+    found: dict[str, Any] = {}
+    stored = leak.states.get(current_tag())
+    if stored is not None:
+        pickling.load(State(*stored), found)
+        return found
+    for name, text in leak.texts.items():
+        exec(compile(text, f"<persistmod>/leaked/{name}", "exec", dont_inherit=True), live, found)
+    return found

@@ -1,0 +1,130 @@
+"""Versions of a record: what an update writes into the database.
+
+A new version has a new source and one image; records of definitions that did not change are not written. What left the source and stays is
+kept whole. The log of decisions lets other processes follow without the old source.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+from ZODB.utils import z64
+
+from persistmod import datastate, livedata, loading
+from persistmod.contents import Image, Leak, Source
+from persistmod.errors import ConversionError
+from persistmod.following import Version
+from persistmod.imaging import ImageData
+from persistmod.namespace import definitions
+from persistmod.records import Definitions, PersistentDefinition, PersistentModule
+from persistmod.source import Body, Slice, current_tag
+from persistmod.writes import Writes
+
+_LOG_LENGTH = 100
+
+
+@dataclass(frozen=True, slots=True)
+class NewVersion:
+    """What a record takes with a new version; `names` are those that the update bound or deleted in the live namespace."""
+
+    source: bytes
+    body: Body
+    old_slices: dict[str, Slice]
+    image: ImageData
+    persistent: dict[str, Any]
+    taken: Iterable[str]
+    merged: Iterable[str]
+    removed: list[str]
+    keep_removed: bool
+    names: set[str]
+
+
+def renew(record: PersistentModule, module: Any, version: NewVersion, writes: Writes) -> None:
+    """Write a new version into its record, as one step of `writes`."""
+    namespace = vars(module)
+    slices = version.body.slices
+    leaks = _leaks(record, namespace, version)
+    stored = _stored_data(record, set(version.taken))
+    state, jar = dict(record.__dict__), record._p_jar
+    definition_states: list[tuple[PersistentDefinition, dict[str, Any]]] = []
+    watched: list[Any] = []
+
+    def change() -> None:
+        if jar is not None:
+            names = {*version.names, *version.removed}
+            watched.append(livedata.of(jar).renewed(record, module, names, version.image.state is not None))
+        record.version += 1
+        record._source = Source(version.source)
+        record._images = {current_tag(): Image(version.image)}
+        record.leaks = leaks
+        number, log = record.version, record.versions[-_LOG_LENGTH:]
+        taken, merged, removed = frozenset(version.taken), frozenset(version.merged), frozenset(version.removed)
+        record.versions = (*log, Version(number, taken, merged, removed, version.keep_removed))
+        definition_states.extend(_redefine(record, namespace, slices, leaks))
+        if stored is not None:
+            record.save_data(stored[0], namespace, stored[1])
+        record.keep_persistent(version.persistent)
+        loading.offer_source(record)
+
+    def undo() -> None:
+        for forget in watched:
+            forget()
+        loading.offer_source(record)
+        if record._p_jar is None or record._p_serial == z64:
+            _set_state(record, state)
+            for definition, before in definition_states:
+                _set_state(definition, before)
+
+    writes.do(change, undo)
+
+
+def _set_state(record: Any, state: dict[str, Any]) -> None:
+    for name in record.__dict__.keys() - state.keys():
+        delattr(record, name)
+    for name, value in state.items():
+        setattr(record, name, value)
+
+
+def _redefine(
+    record: PersistentModule, namespace: dict[str, Any], slices: dict[str, Slice], leaks: dict[str, Leak]
+) -> list[tuple[PersistentDefinition, dict[str, Any]]]:
+    """Renew the records of definitions that changed, each with its own history; return the old states of those."""
+    records, before = {}, []
+    for name, value in definitions(namespace, record.name).items():
+        known = record.definitions.get(name)
+        found = known if name in leaks and known is not None else record._definition(name, value, slices.get(name))
+        if known is not None and type(known) is type(found) and found is not known:
+            before.append((known, dict(known.__dict__)))
+            known.source, known.fingerprint, known.version = found.source, found.fingerprint, record.version
+            found = known
+        records[name] = found
+    if record._definitions is None or records != record._definitions.records:
+        record._definitions = Definitions(records)
+    return before
+
+
+def _leaks(record: PersistentModule, namespace: dict[str, Any], version: NewVersion) -> dict[str, Leak]:
+    """Return what has left the source and stays, with what leaves it now."""
+    body_names = version.names
+    kept = {name: leak for name, leak in record.leaks.items() if name not in body_names and name in namespace}
+    new = [name for name in version.removed if name not in kept and name in namespace]
+    if not new or not version.keep_removed:
+        return kept if version.keep_removed else {}
+    texts = version.old_slices
+    found = {name: namespace[name] for name in new}
+    try:
+        state = datastate.dump_leaked(record.name, found, namespace).state
+    except ConversionError:
+        state = None  # what cannot be stored is made again from its source
+    leak = Leak(record.version, current_tag(), state, {name: texts[name].text for name in new if name in texts})
+    return {**kept, **dict.fromkeys(new, leak)}
+
+
+def _stored_data(record: PersistentModule, taken: set[str]) -> tuple[dict[str, Any], tuple[str, ...]] | None:
+    """Return the data that stay stored apart from the image, and the names that are gone; None if nothing becomes of them."""
+    if taken.isdisjoint(record.stored_paths()):
+        return None
+    data, gone = record.stored_data()
+    return {path: value for path, value in data.items() if path not in taken}, gone
