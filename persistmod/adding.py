@@ -67,7 +67,7 @@ def adding(registry: Registry, records: list[PersistentModule]) -> Iterator[None
         module = sys.modules.get(record.name)
         if module is not None and loading.record_of(module) is record:
             if record.run == "once":
-                record.watch(module)
+                record.watch(module, record.run == "once")
             changes.on_abort(partial(live.forget, record.name, before if record.name in replaced else ()))
     _warn_of_shadowed(names)
 

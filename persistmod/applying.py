@@ -12,11 +12,12 @@ from collections import deque
 from typing import Any
 
 from persistmod import forwarding
+from persistmod.deciding import CONTAINERS
 from persistmod.functions import contents
-from persistmod.merging import MISSING, Comparison, paths_of
+from persistmod.merging import MISSING, Comparison
 from persistmod.namespace import vars_of
 from persistmod.pairing import Pair
-from persistmod.planning import CONTAINERS, Planner
+from persistmod.planning import Planner
 from persistmod.relinking import Relinker
 from persistmod.writes import Writes, uninterrupted
 
@@ -60,10 +61,14 @@ class _Ready:
 
     def _merged(self, resolve: Any, current: Any, new: Any, base: Any) -> tuple[Any, Any]:
         """Return a container and what it holds after the merge: what the new body has and the old had not is added or exchanged."""
-        same = self.planner.with_base() if base is not MISSING else None
+        planner, known = self.planner, base is not MISSING
+        same = planner.with_base() if known else None
         if isinstance(new, dict):
-            return current, _merged_dict(current, new, {} if base is MISSING else base, same, resolve)
-        return current, _merged_items(current, new, () if base is MISSING else base, same, resolve, self.planner.with_live)
+            merged = _merged_dict(current, new, base if known else {}, same, resolve)
+            gone = [key for key, value in merged.items() if key not in new and (planner.is_gone(value) or planner.is_gone(key))]
+            return current, {key: value for key, value in merged.items() if key not in gone}
+        kept = [item for item in current if not planner.is_gone(item)]
+        return current, _merged_items(kept, new, base if known else (), same, resolve, planner.with_live)
 
     def write(self, writes: Writes) -> None:
         for cls, bases, metaclass in self.bases:
@@ -93,7 +98,7 @@ class _Ready:
             if pair.keeps and isinstance(pair.old, abc.ABCMeta):
                 for cls in _with_subclasses(pair.old):
                     abstract = _abstract_of(cls)
-                    if "__abstractmethods__" in cls.__dict__ and abstract != cls.__abstractmethods__:
+                    if cls.__dict__.get("__abstractmethods__", abstract) != abstract:
                         writes.set_by(type.__dict__["__abstractmethods__"], cls, abstract)
                 _abc._reset_caches(pair.old)
 
@@ -147,17 +152,11 @@ def _merged_dict(current: Any, new: Any, base: Any, same: Comparison | None, res
     return merged
 
 
-def _merged_items(current: Any, new: Any, base: Any, same: Comparison | None, resolve: Any, with_live: Comparison) -> Any:
+def _merged_items(kept: list[Any], new: Any, base: Any, same: Comparison | None, resolve: Any, with_live: Comparison) -> Any:
+    """Return what is kept, then the items that the new body has and the old had not; of what stands there already none comes twice."""
     added = [item for item in new if not any(same is not None and same.is_same(item, known) for known in base)]
-    kept = [item for item in current if not _is_gone(item, new, base, with_live)]
-    new_ones = [resolved for item in added if not any((resolved := resolve(item)) is known for known in kept) and not any(
-        with_live.is_same(item, known) for known in kept)]
-    return type(current)([*kept, *new_ones])
-
-
-def _is_gone(item: Any, new: Any, base: Any, with_live: Comparison) -> bool:
-    """Return whether a live item came from the old body and the new one has no such item; what is not known to come from it stays."""
-    return False
+    fresh = [item for item in added if not any(resolve(item) is known or with_live.is_same(item, known) for known in kept)]
+    return type(new)([*kept, *map(resolve, fresh)])
 
 
 def _clear(writes: Writes, cache: Any) -> None:

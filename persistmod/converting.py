@@ -52,7 +52,7 @@ def _convert(live: types.ModuleType, registry: Registry | None, run: str) -> Per
     if registry is not None:
         registry.register(record)
         if image.state is not None:
-            record.watch(live)
+            record.watch(live, record.run == "once")
     return record
 
 

@@ -16,7 +16,6 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 
-
 @dataclass(frozen=True, slots=True)
 class Statement:
     """One statement of a body: its text with the heads of the blocks around it, the paths it binds, the names it reads."""

@@ -1,7 +1,7 @@
 """Following a version that another process committed, or an undo: the live module takes what its record says now.
 
-The new objects come from the image, or from the body run aside where the module is not closed. Which values count was decided where the update was
-made, and is kept with the version; so neither the old source nor the old image is needed.
+The new objects come from the image, or from the body run aside where the module is not closed. Which values count was decided where the
+update was made, and is kept with the version; so neither the old source nor the old image is needed.
 """
 
 from __future__ import annotations
@@ -10,11 +10,11 @@ import builtins
 import importlib.util
 import marshal
 import types
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any
 
-from persistmod import applying, pickling
+from persistmod import applying, loading, pickling
 from persistmod.aside import Making
 from persistmod.contents import Leak
 from persistmod.dependence import Edit
@@ -29,13 +29,12 @@ from persistmod.writes import Writes
 
 @dataclass(frozen=True, slots=True)
 class Version:
-    """What an update decided: paths whose new values count, paths that were merged item by item, names that went."""
+    """What an update decided: paths that came or whose new values count, paths that were merged item by item, names that went."""
 
-    number: int
+    id: str
     taken: frozenset[str]
     merged: frozenset[str]
     removed: frozenset[str]
-    kept: bool  # whether removed names stay bound, as leaks
 
 
 class Everything(Edit):
@@ -45,16 +44,20 @@ class Everything(Edit):
         return True
 
 
-def edit_between(versions: Iterable[Version], known: int, current: int) -> Edit:
-    """Return what lies between two versions, from their log; everything, if the log does not reach so far."""
-    low, high = sorted((known, current))
-    between = [version for version in versions if low < version.number <= high]
-    if len(between) != high - low or current < known:
+def edit_between(known: tuple[Version, ...], current: tuple[Version, ...]) -> Edit:
+    """Return what lies between two versions, from their logs, back or forth; everything, if they have nothing in common any more."""
+    common = {version.id for version in known} & {version.id for version in current}
+    if not common and len(known) + len(current) > LOG_LENGTH:
         return Everything(frozenset(), frozenset(), frozenset())
+    between = [version for version in (*known, *current) if version.id not in common]
     taken: frozenset[str] = frozenset().union(*(version.taken for version in between))
     removed: frozenset[str] = frozenset().union(*(version.removed for version in between))
     merged = frozenset(path.partition(".")[0] for version in between for path in version.merged)
     return Edit(taken, merged, taken | removed)
+
+
+# How many versions the log of a record goes back.
+LOG_LENGTH = 100
 
 
 def follow(
@@ -73,14 +76,16 @@ def follow(
         else:
             exec(marshal.loads(image.code), namespace)
     made = making.made()
-    planner = Planner(name, live, namespace, made, edit, lambda: None)
+    planner = Planner(name, live, namespace, made, edit, lambda: None, loading.retired(module))
     planner.plan()
     stands_for = planner.changes.stands_for
     stands_for[id(scratch)], stands_for[id(namespace)] = module, live
     relinker = Relinker(stands_for, made, namespace, live)
     writes = Writes()
+    removed = [name for name in planner.removed if name not in leaked]
+    loading.retire(module, removed)
     try:
-        applying.apply(planner, relinker, writes, [name for name in planner.removed if name not in leaked])
+        applying.apply(planner, relinker, writes, removed)
     except BaseException:
         writes.roll_back()
         raise

@@ -38,7 +38,7 @@ def join(registered: list[type], relinker: Relinker, writes: Writes) -> None:
         new = relinker.made.get(key)
         if type(new) is types.FunctionType and live is not new and callable(live):
             forwarding.set_code(new, forwarding.forwarder(live, new.__code__))
-        elif issubclass(type(new), type) and live is not new:
+        elif isinstance(new, type) and live is not new:
             _leave_bases(new)
 
 
@@ -54,7 +54,7 @@ def _weak_references(value: Any, live: Any) -> dict[int, Any]:
     found = {}
     for reference in weakref.getweakrefs(value) if weakref.getweakrefcount(value) else ():
         if type(reference) is weakref.ref:
-            found[id(reference)] = weakref.ref(live, *((reference.__callback__,) if reference.__callback__ else ()))
+            found[id(reference)] = weakref.ref(live, reference.__callback__)
         elif isinstance(reference, weakref.KeyedRef):
             found[id(reference)] = weakref.KeyedRef(live, reference.__callback__, reference.key)
     return found

@@ -17,7 +17,7 @@ from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from itertools import chain
 from operator import is_
-from typing import Any, Protocol, cast
+from typing import Any, Protocol
 
 from persistent import Persistent
 from ZODB.Connection import Connection
@@ -26,7 +26,6 @@ from ZODB.utils import z64
 from persistmod import datastate
 from persistmod.datastate import IMPORT_SYSTEM
 from persistmod.errors import ConversionError
-
 
 logger = logging.getLogger("persistmod")
 
@@ -55,8 +54,8 @@ class DataRecord(Protocol):
     def is_base_data(self, data: dict[str, Any], namespace: dict[str, Any]) -> bool:
         """Return whether data are what the body made."""
 
-    def follow(self, module: types.ModuleType, known: int) -> None:
-        """Give the live module the version of the record; `known` is the one that it has."""
+    def follow(self, module: types.ModuleType, known: Any) -> None:
+        """Give the live module the version of the record; `known` is the log of the one that it has."""
 
     def save_data(self, data: dict[str, Any], live: dict[str, Any], removed: tuple[str, ...]) -> None:
         """Store data apart from the image."""
@@ -232,9 +231,9 @@ class LiveData:
         known, version = watched.serial, watched.record.data_serial()
         if known[0] != version[0]:
             try:
-                watched.record.follow(watched.module, cast("int", known[0]))
+                watched.record.follow(watched.module, known[0])
             except Exception:
-                logger.exception("module %r: version %s cannot be applied; version %s goes on", watched.record.name, version[0], known[0])
+                logger.exception("module %r: a version that was committed cannot be applied; the one before goes on", watched.record.name)
                 self.invalidated.add(watched.record._p_oid)
                 return
         if known[1:] != version[1:] and watched.namespace:

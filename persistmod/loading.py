@@ -21,7 +21,7 @@ import os
 import sys
 import types
 import weakref
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, Protocol
 
@@ -67,6 +67,23 @@ _records: weakref.WeakKeyDictionary[types.ModuleType, Record] = weakref.WeakKeyD
 def record_of(module: types.ModuleType) -> Record | None:
     """Return the record that a live module belongs to, None for a module that was never converted or loaded."""
     return _records.get(module)
+
+
+# Definitions that an update deleted from live modules, for their return, as long as somebody holds them: {module: {name: reference}}.
+_retired: weakref.WeakKeyDictionary[types.ModuleType, dict[str, weakref.ref[Any]]] = weakref.WeakKeyDictionary()
+
+
+def retire(module: types.ModuleType, names: Iterable[str]) -> None:
+    """Note what is about to be deleted from a live module."""
+    for name in names:
+        if issubclass(type(vars(module)[name]), type | types.FunctionType):
+            _retired.setdefault(module, {})[name] = weakref.ref(vars(module)[name])
+
+
+def retired(module: types.ModuleType) -> dict[str, Any]:
+    """Return `{name: definition}` of what was deleted from a live module, and is held by somebody."""
+    found = {name: reference() for name, reference in _retired.get(module, {}).items()}
+    return {name: value for name, value in found.items() if value is not None and name not in vars(module)}
 
 
 def bind(module: types.ModuleType, record: Record) -> None:

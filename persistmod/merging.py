@@ -140,8 +140,7 @@ def _items(value: dict[Any, Any]) -> Iterator[tuple[Any, Any]]:
 
 def _members(value: Any) -> Iterator[tuple[Any, Any]]:
     iterator = set.__iter__(value) if issubclass(type(value), set) else frozenset.__iter__(value)
-    for index, item in enumerate(sorted(iterator, key=lambda item: repr(item) if type(item) in _ATOMS else "")):
-        yield index, item
+    yield from enumerate(sorted(iterator, key=lambda item: repr(item) if type(item) in _ATOMS else ""))
 
 
 def _state(value: Any) -> Iterator[tuple[Any, Any]]:

@@ -38,10 +38,12 @@ class Side:
     module: str
     namespace: dict[str, Any]
     is_own: Callable[[Any], bool]
+    retired: dict[str, Any] = field(default_factory=dict)
 
     def definitions(self) -> dict[str, Any]:
+        """Return `{canonical name: definition}`, with those that the namespace has no more but somebody holds."""
         found = definitions(self.namespace, self.module)
-        return {name: value for name, value in found.items() if self.is_own(value)}
+        return {**self.retired, **{name: value for name, value in found.items() if self.is_own(value)}}
 
 
 @dataclass(slots=True)

@@ -10,22 +10,20 @@ from __future__ import annotations
 import sys
 import types
 import weakref
-from collections import deque
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
-from persistmod import classes
 from persistmod.datastate import IMPORT_SYSTEM
+from persistmod.deciding import CONTAINERS, Decider, FindBase
 from persistmod.dependence import Edit
 from persistmod.functions import built_in_attributes, contents
-from persistmod.merging import MISSING, Comparison, paths_of
+from persistmod.merging import MISSING
 from persistmod.namespace import vars_of
-from persistmod.pairing import Pair, Pairing, Side, core_of, pair
+from persistmod.pairing import Pair, Pairing, core_of, pair
 from persistmod.plans import Step
 
 WEAK = (weakref.WeakKeyDictionary, weakref.WeakValueDictionary, weakref.WeakSet)
-CONTAINERS = (list, dict, set, deque)
 _IMPLIED = frozenset(("__dict__", "__weakref__", "__module__", "_abc_impl", "__abstractmethods__"))
 _FROM_IMPORT = frozenset((*IMPORT_SYSTEM, "__name__", "__file__", "__package__"))
 
@@ -46,79 +44,21 @@ class Changes:
     stands_for: dict[int, Any] = field(default_factory=dict)
 
 
-class Planner:
-    """Plans one module. `base`: the namespace that the body filled when it last ran, asked for only if it is needed; None if unknown.
-
-    `taken` and `merged` are the paths whose new values count, wholly or item by item: what another process needs to follow.
-    """
+class Planner(Decider):
+    """Plans one module: `plan()`, then `steps` are for people, `changes` for `applying`, `removed` the names that went."""
 
     def __init__(
-        self, module: str, live: dict[str, Any], scratch: dict[str, Any], made: dict[int, Any], edit: Edit,
-        base: Callable[[], dict[str, Any] | None],
+        self, module: str, live: dict[str, Any], scratch: dict[str, Any], made: dict[int, Any], edit: Edit, base: FindBase,
+        retired: dict[str, Any],
     ) -> None:
-        self.module, self.live, self.scratch, self.made, self.edit = module, live, scratch, made, edit
-        self.old = Side(module, live, self._is_own_of_old)
-        self.new = Side(module, scratch, lambda value: id(value) in made)
-        self._load_base = base
-        self._base: dict[str, Any] | None = None
-        self._with_base: Comparison | None = None
+        super().__init__(module, live, scratch, made, edit, base, retired)
         self.pairing: Pairing = pair(self.old, self.new)
-        self._paths = paths_of(self.new)
-        self._old_paths = paths_of(self.old)
-        self.with_live = Comparison(self._paths, self._old_paths)
         self.changes = Changes(stands_for=self.pairing.partner)
         self.steps: list[Step] = []
-        self.taken: list[str] = []
-        self.merged: list[str] = []
         self.removed: list[str] = []
         self.removed_paths: list[str] = []
         self.replacement: Any = None
         self.old_slices: Any = None
-
-    def _is_own_of_old(self, value: Any) -> bool:
-        """Return whether an object of the live module was made by its body: what can be imported from elsewhere was not."""
-        if type(value) is types.FunctionType:
-            return value.__globals__ is self.live or "<locals>" in value.__code__.co_qualname
-        return not issubclass(type(value), type) or value.__module__ == self.module
-
-    # The three-way merge
-
-    def decide(self, path: str, new: Any, current: Any, base: Callable[[dict[str, Any]], Any]) -> str:
-        """Return what becomes of a value: "keep" the current one, "take" the new one, or "merge" the new into the current one.
-
-        The new value counts only if the statement that binds it, or something that this reads, has changed, and the value differs
-        from what the body made when it last ran; `base` finds that in the namespace of the time.
-        """
-        if self.with_live.is_same(new, current):
-            return "keep"
-        if self.edit.affects(path) and not self._is_base(new, base):
-            self.taken.append(path)
-            return "take"
-        if self.edit.touches(path) and type(new) is type(current) and type(new) in CONTAINERS and not self._is_base(new, base):
-            self.merged.append(path)
-            return "merge"
-        return "keep"
-
-    def with_base(self) -> Comparison | None:
-        """Return the comparison of new values with those of the base, None if there is none."""
-        return self._with_base
-
-    def _is_base(self, new: Any, find: Callable[[dict[str, Any]], Any]) -> bool:
-        base = self.base_value(find)
-        return self._with_base is not None and self._with_base.is_same(new, base)
-
-    def base_value(self, find: Callable[[dict[str, Any]], Any]) -> Any:
-        """Return a value of the base, MISSING if it has none there or there is no base."""
-        if self._with_base is None:
-            self._base = self._load_base()
-            if self._base is None:
-                return MISSING
-            side = Side(self.module, self._base, lambda value: True)
-            self._with_base = Comparison(self._paths, paths_of(side))
-        try:
-            return find(self._base or {})
-        except (KeyError, AttributeError, IndexError, TypeError, ValueError):
-            return MISSING
 
     # The namespace
 
@@ -154,6 +94,7 @@ class Planner:
         self._refuse_other_kind(name, current, new)
         if current is MISSING:
             self.step(name, "create", "")
+            self.taken.append(name)
             self.changes.binds.append((name, new))
             return
         partner = self.pairing.partner.get(id(new), MISSING)

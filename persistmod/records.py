@@ -230,7 +230,7 @@ class PersistentModule(livedata.Followed):
             datastate.put(vars(module), data)
             for name in removed:
                 vars(module).pop(name, None)
-        self.watch(module)
+        self.watch(module, image.state is not None)
 
     # Versions
 
@@ -241,29 +241,30 @@ class PersistentModule(livedata.Followed):
             found = following.leaked(leak, vars(module)) if names else {}
             vars(module).update({name: found[name] for name in names if name in found})
 
-    def follow(self, module: types.ModuleType, known: int) -> None:
-        """Give the live module this version; `known` is the one that it has."""
+    def follow(self, module: types.ModuleType, known: Any) -> None:
+        """Give the live module this version; `known` is the log of the one that it has."""
         image = self.image(current_tag()) or imaging.always(self.body().code, "")
-        edit = following.edit_between(self.versions, known, self.version)
+        edit = following.edit_between(known, self.versions)
         spec = loading.spec_of(self)
         with importing(self.registry) if self.registry is not None and not is_importing(self.registry) else nullcontext():
             following.follow(self.name, module, image, self.persistent_object, spec, edit, self.leaks)
         self.restore_leaks(module)
+        datastate.put(vars(module), self.stored_data()[0])
         loading.offer_source(self)
 
-    def watch(self, module: types.ModuleType) -> None:
-        """Have the data of the live closed module saved and taken back with the transactions of the record's connection."""
+    def watch(self, module: types.ModuleType, is_closed: bool) -> None:
+        """Have the live module follow the record in its connection, and the data of a closed one saved and taken back, too."""
         if self._p_jar is not None:
-            livedata.of(self._p_jar).watch(self, module, self.run == "once")
+            livedata.of(self._p_jar).watch(self, module, is_closed)
 
     # Data at run time
 
     def data_serial(self) -> tuple[object, ...]:
         """Return what changes whenever the stored data change; the persistent objects that are read for it are in it."""
         if self._data is None:
-            return (self.version,)
+            return (self.versions,)
         self._data._p_activate()
-        return self.version, self._data, self._data._p_serial
+        return self.versions, self._data, self._data._p_serial
 
     def stored_paths(self) -> tuple[str, ...]:
         """Return the paths of the values that are stored apart from the image."""

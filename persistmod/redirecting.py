@@ -1,7 +1,7 @@
 """Redirecting references: whoever holds an object gets another in its place, wherever Python lets a holder be changed.
 
-A holder that can be changed is a list, dictionary, set, deque, cell, class, instance, or the defaults of a function. A tuple is made again, and its
-holders are redirected in turn. What else holds an object (a running frame, an object in C) cannot be changed.
+A holder that can be changed is a list, dictionary, set, deque, cell, class or instance. A tuple is made again, and its holders are
+redirected in turn. What else holds an object (a running frame, an object in C) cannot be changed.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ def redirect(owner: Any, exchanged: dict[int, Any], writes: Writes) -> None:
     if isinstance(owner, dict):
         _redirect_dict(owner, exchanged, writes)
     elif isinstance(owner, (list, deque)):
-        base = list if isinstance(owner, list) else deque
+        base: Any = list if isinstance(owner, list) else deque
         held = list(base.__iter__(owner))
         if any(id(item) in exchanged for item in held):
             writes.refill(owner, without_duplicates(held, exchanged), base)
@@ -88,7 +88,7 @@ def _is_alike(one: Any, other: Any) -> bool:
     return one is other or (type(one) in (str, int, bytes) and type(one) is type(other) and bool(one == other))
 
 
-def class_of_namespace(namespace: dict[Any, Any]) -> type | None:
+def class_of_namespace(namespace: dict[Any, Any]) -> Any:
     """Return the class whose own namespace a dictionary is: writing into it past the class would not be noticed."""
     if "__module__" not in namespace or "__doc__" not in namespace:
         return None

@@ -1,11 +1,11 @@
 """Relinking: inside what a new body made, every reference to a definition that lives already becomes a reference to the live one.
 
 The new objects themselves are used, not copies: lists, dictionaries, instances, cells and classes are changed in place. What cannot be
-(tuples, bound methods, objects in C) is made again from its parts, by the reducers of the walk, and stands in from then on. A function keeps its
-globals for life, so one that has those of the scratch module is made again with the globals of the live module.
+(tuples, bound methods, objects in C) is made again from its parts, by the reducers of the walk, and stands in from then on. A function
+keeps its globals for life, so one that has those of the scratch module is made again with the globals of the live module.
 
-`resolve` gives the object that stands for a new one; what is reachable from it is put right by `finish`. Nothing here touches an object that
-the body did not make.
+`resolve` gives the object that stands for a new one; what is reachable from it is put right by `finish`. Nothing here touches an object
+that the body did not make.
 """
 
 from __future__ import annotations
@@ -200,10 +200,9 @@ class Relinker:
         attributes = vars_of(value)
         self._pending.append(lambda: self._dict(attributes))
         self._pending.append(lambda: self._slots(value))
-        for base, fill in _CONTENTS:
-            if issubclass(kind, base):
-                self._pending.append(lambda: fill(self, value))
-                break
+        fill = next((fill for base, fill in _CONTENTS if issubclass(kind, base)), None)
+        if fill is not None:
+            self._pending.append(lambda: fill(self, value))
         if isinstance(value, BaseException):
             value.args = tuple(self.resolve(item) for item in value.args)
 
@@ -232,8 +231,9 @@ class Relinker:
         if isinstance(reduction, str):
             return value
         self._keep.append(reduction)
-        head, arguments, state, *rest = (*reduction, None, None, None, None)
-        if any(rest):
+        parts: list[Any] = [*reduction, None, None, None, None]
+        head, arguments, state = parts[:3]
+        if any(parts[3:]):
             return value
         again = self.resolve(head)(*(self.resolve(argument) for argument in arguments))
         self.stands_for[id(value)] = again
@@ -244,7 +244,7 @@ class Relinker:
         return again
 
 
-_CONTENTS: tuple[tuple[type, Callable[[Relinker, Any], None]], ...] = (
+_CONTENTS: tuple[tuple[Any, Callable[[Relinker, Any], None]], ...] = (
     (dict, Relinker._dict), (list, Relinker._list), (set, Relinker._set), (deque, Relinker._deque),
 )
 _IN_PLACE: dict[type, Callable[[Relinker, Any], None]] = {

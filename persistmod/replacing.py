@@ -1,8 +1,9 @@
 """Replacing a class whose instances cannot follow in place: its layout has changed.
 
-The new class takes the name. Each instance is made again as an instance of the new class with the same attributes, and whoever held it holds the new
-one: one scan of the heap finds the holders. Subclasses elsewhere are made again on the new base, and so are their instances. A survey finds
-first what stands in the way: an instance held by what cannot be changed, or with contents that have no place in the new layout.
+The new class takes the name. Each instance is made again as an instance of the new class with the same attributes, and whoever held it
+holds the new one: one scan of the heap finds the holders. Subclasses elsewhere are made again on the new base, and so are their
+instances. A survey finds first what stands in the way: an instance held by what cannot be changed, or with contents that have no place
+in the new layout.
 """
 
 from __future__ import annotations
@@ -52,7 +53,8 @@ def _exchange_class(old: type, new: type, found: Replacement, known: set[int]) -
     found.keep.append(old)
     for instance in [value for value in gc.get_referrers(old) if type(value) is old]:
         _exchange_instance(instance, new, found)
-    for subclass in type.__subclasses__(old):
+    subclasses: list[type] = type.__subclasses__(old)
+    for subclass in subclasses:
         if id(subclass) not in known and subclass.__module__ != new.__module__:
             bases = tuple(found.exchanged.get(id(base), base) for base in subclass.__bases__)
             shape = classes.shape(subclass)
@@ -102,7 +104,7 @@ def _values(instance: Any) -> dict[str, Any]:
     for cls in type(instance).__mro__:
         for name, member in cls.__dict__.items() if cls.__flags__ & _HEAP_TYPE else ():
             if type(member) is types.MemberDescriptorType:
-                values.update({name: item for item in slot_value(member, instance)})
+                values |= dict(zip((name,), slot_value(member, instance), strict=False))
     return values
 
 
@@ -164,7 +166,7 @@ def _is_of_a_class(value: Any) -> bool:
 
 def write(found: Replacement, writes: Writes) -> None:
     """Fill the new instances and have everybody hold them; the old ones stay as they are, for an undo."""
-    for instance, (again, values, contents) in found.fills:
+    for _, (again, values, contents) in found.fills:
         if contents is not None:
             kind = _built_in(type(again))
             kind.update(again, contents) if kind is not list else list.extend(again, contents)

@@ -1,9 +1,9 @@
-"""Updating a module in place: the new body runs aside, is paired and planned, relinked, and applied; or it is refused, with nothing changed.
+"""Updating a module in place: the new body runs aside, is planned, relinked and applied; or it is refused, with nothing changed.
 
     sources -> compile -> run aside -> pair and plan -> relink -> apply (journaled) -> commit by the caller
 
-Everything up to the plan works on new objects. The writes to older ones are in a journal, which a failure takes back at once and the abort of
-the transaction later.
+Everything up to the plan works on new objects. The writes to older ones are in a journal, which a failure takes back at once and the
+abort of the transaction later.
 """
 
 from __future__ import annotations
@@ -23,12 +23,12 @@ from persistmod.aside import Observation, Observer
 from persistmod.errors import BodyError, NotRegisteredError, PersistmodError, StorageError, UpdateError
 from persistmod.imaging import ImageData
 from persistmod.importer import importing, is_importing
-from persistmod.plans import Plan, Step
 from persistmod.planning import Planner
+from persistmod.plans import Plan, Step
 from persistmod.records import PersistentModule
 from persistmod.relinking import Relinker
 from persistmod.scratch import standing_in
-from persistmod.source import Body, compile_source, current_tag, to_bytes
+from persistmod.source import Body, compile_source, to_bytes
 from persistmod.writes import Writes, uninterrupted
 
 Check = Callable[[Plan, types.ModuleType], object]
@@ -198,7 +198,10 @@ def planned(run: Run, options: Options) -> tuple[Planner, Plan]:
     record, namespace = run.record, vars(run.module)
     old_body = compile_source(record.source_bytes, record.name, record.filename)
     edit = dependence.edit(old_body.text, run.body.text)
-    planner = Planner(record.name, namespace, vars(run.scratch), run.observation.made or {}, edit, lambda: record.base_namespace(namespace))
+    planner = Planner(
+        record.name, namespace, vars(run.scratch), run.observation.made or {}, edit, lambda: record.base_namespace(namespace),
+        loading.retired(run.module),
+    )
     planner.old_slices = old_body.slices
     planner.plan()
     replaced = [pair for pair in planner.pairing.classes if not pair.keeps]
@@ -227,8 +230,9 @@ def _apply(run: Run, planner: Planner, options: Options) -> None:
     stands_for[id(vars(scratch))] = namespace
     relinker = Relinker(stands_for, run.observation.made or {}, vars(scratch), namespace)
     writes = Writes()
+    removed = planner.removed if options.removed == "delete" else []
+    loading.retire(run.module, removed)
     try:
-        removed = planner.removed if options.removed == "delete" else []
         applying.apply(planner, relinker, writes, removed)
         _write_identity(run, writes)
         if planner.replacement is not None:
@@ -245,7 +249,8 @@ def _apply(run: Run, planner: Planner, options: Options) -> None:
 
 
 def _version(run: Run, planner: Planner, options: Options) -> versions.NewVersion:
-    names = {*(name for name, value in planner.changes.binds), *_IDENTITY, *(name for name in vars(run.scratch) if name in run.record.leaks)}
+    back = {name for name in vars(run.scratch) if name in run.record.leaks}
+    names = {*(name for name, value in planner.changes.binds), *_IDENTITY, *back}
     return versions.NewVersion(
         run.data, run.body, planner.old_slices, run.image, run.persistent, {*planner.taken, *planner.removed_paths}, planner.merged,
         planner.removed, options.removed == "leak", names,

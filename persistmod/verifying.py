@@ -61,7 +61,7 @@ def _verify_record(registry: Verifiable, name: str) -> Iterator[Finding]:
         yield Finding(name, "", str(damaged(name, "its record", error)))
         return
     for definition in record.definitions.values():
-        if definition.name not in bound and (definition.source or is_closed(record)):
+        if definition.name not in bound and definition.name not in record.leaks and (definition.source or is_closed(record)):
             problem = f"module {name!r} does not bind {definition.name!r}, of which there is a record"
             yield Finding(name, definition.name, problem)
 

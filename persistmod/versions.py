@@ -6,6 +6,7 @@ kept whole. The log of decisions lets other processes follow without the old sou
 
 from __future__ import annotations
 
+import uuid
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
@@ -15,14 +16,12 @@ from ZODB.utils import z64
 from persistmod import datastate, livedata, loading
 from persistmod.contents import Image, Leak, Source
 from persistmod.errors import ConversionError
-from persistmod.following import Version
+from persistmod.following import LOG_LENGTH, Version
 from persistmod.imaging import ImageData
 from persistmod.namespace import definitions
 from persistmod.records import Definitions, PersistentDefinition, PersistentModule
 from persistmod.source import Body, Slice, current_tag
 from persistmod.writes import Writes
-
-_LOG_LENGTH = 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,9 +58,8 @@ def renew(record: PersistentModule, module: Any, version: NewVersion, writes: Wr
         record._source = Source(version.source)
         record._images = {current_tag(): Image(version.image)}
         record.leaks = leaks
-        number, log = record.version, record.versions[-_LOG_LENGTH:]
         taken, merged, removed = frozenset(version.taken), frozenset(version.merged), frozenset(version.removed)
-        record.versions = (*log, Version(number, taken, merged, removed, version.keep_removed))
+        record.versions = (*record.versions[1 - LOG_LENGTH :], Version(uuid.uuid4().hex, taken, merged, removed))
         definition_states.extend(_redefine(record, namespace, slices, leaks))
         if stored is not None:
             record.save_data(stored[0], namespace, stored[1])

@@ -1,0 +1,91 @@
+"""The three-way merge: *base* is what the body made when it last ran, *current* what lives, *new* what the new body made.
+
+The new value counts only if the statement that binds it, or something that this reads, has changed, and the value differs from the base.
+Otherwise the current one stays: a counter, a cache, what a client put there.
+"""
+
+from __future__ import annotations
+
+import types
+from collections import deque
+from collections.abc import Callable
+from typing import Any
+
+from persistmod.dependence import Edit
+from persistmod.merging import MISSING, Comparison, paths_of
+from persistmod.pairing import Side
+
+FindBase = Callable[[], dict[str, Any] | None]
+CONTAINERS = (list, dict, set, deque)
+
+
+class Decider:
+    """Decides about values by path. `base`: the namespace of the last run, asked for only if it is needed; None if unknown.
+
+    `taken` and `merged` are the paths whose new values count, wholly or item by item: what another process needs to follow.
+    """
+
+    def __init__(
+        self, module: str, live: dict[str, Any], scratch: dict[str, Any], made: dict[int, Any], edit: Edit, base: FindBase,
+        retired: dict[str, Any],
+    ) -> None:
+        self.module, self.live, self.scratch, self.made, self.edit = module, live, scratch, made, edit
+        self.old = Side(module, live, self._is_own_of_old, retired)
+        self.new = Side(module, scratch, lambda value: id(value) in made)
+        self._load_base = base
+        self._base: dict[str, Any] | None = None
+        self._with_base: Comparison | None = None
+        self._paths = paths_of(self.new)
+        self._new_names = set(self._paths.values())
+        self._old_paths = paths_of(self.old)
+        self.with_live = Comparison(self._paths, self._old_paths)
+        self.taken: list[str] = []
+        self.merged: list[str] = []
+
+    def _is_own_of_old(self, value: Any) -> bool:
+        """Return whether an object of the live module was made by its body: what can be imported from elsewhere was not."""
+        if type(value) is types.FunctionType:
+            return value.__globals__ is self.live or "<locals>" in value.__code__.co_qualname
+        return not issubclass(type(value), type) or value.__module__ == self.module
+
+    def decide(self, path: str, new: Any, current: Any, base: Callable[[dict[str, Any]], Any]) -> str:
+        """Return what becomes of a value: "keep" the current one, "take" the new one, or "merge" the new into the current one.
+
+        `base` finds the value in the namespace of the last run.
+        """
+        if self.with_live.is_same(new, current):
+            return "keep"
+        if self.edit.affects(path) and not self._is_base(new, base):
+            self.taken.append(path)
+            return "take"
+        if self.edit.touches(path) and type(new) is type(current) and type(new) in CONTAINERS and not self._is_base(new, base):
+            self.merged.append(path)
+            return "merge"
+        return "keep"
+
+    def with_base(self) -> Comparison | None:
+        """Return the comparison of new values with those of the base, None if there is none."""
+        return self._with_base
+
+    def _is_base(self, new: Any, find: Callable[[dict[str, Any]], Any]) -> bool:
+        base = self.base_value(find)
+        return self._with_base is not None and self._with_base.is_same(new, base)
+
+    def is_gone(self, value: Any) -> bool:
+        """Return whether a value is a definition of the live module that the new one has no more."""
+        path = self._old_paths.get(id(value))
+        return path is not None and path not in self._new_names
+
+    def base_value(self, find: Callable[[dict[str, Any]], Any]) -> Any:
+        """Return a value of the base, MISSING if it has none there or there is no base."""
+        if self._with_base is None:
+            self._base = self._load_base()
+            if self._base is None:
+                return MISSING
+            side = Side(self.module, self._base, lambda value: True)
+            self._with_base = Comparison(self._paths, paths_of(side))
+        try:
+            return find(self._base or {})
+        except (KeyError, AttributeError, IndexError, TypeError, ValueError):
+            return MISSING
+
