@@ -11,7 +11,7 @@ import types
 from collections import deque
 from typing import Any
 
-from persistmod import forwarding
+from persistmod import forwarding, replacing
 from persistmod.deciding import CONTAINERS
 from persistmod.functions import contents
 from persistmod.merging import MISSING, Comparison
@@ -22,19 +22,21 @@ from persistmod.relinking import Relinker
 from persistmod.writes import Writes, uninterrupted
 
 
-def apply(planner: Planner, relinker: Relinker, writes: Writes, removed: list[str]) -> None:
-    """Write what the planner decided; `removed` are the names to delete."""
-    ready = _Ready(planner, relinker)
+def write(changes: list[Ready], writes: Writes) -> None:
+    """Write what was decided about some modules."""
     with uninterrupted():
-        ready.write(writes)
-        for name in removed:
-            writes.unbind(planner.live, name)
+        for ready in changes:
+            ready.write(writes)
+        for ready in changes:
+            if ready.planner.replacement is not None:
+                replacing.write(ready.planner.replacement, writes)
 
 
-class _Ready:
-    """The changes of a plan, relinked: all that is new is in order before the first write."""
+class Ready:
+    """The changes of a plan, relinked: all that is new is in order before the first write. `removed`: names to delete."""
 
-    def __init__(self, planner: Planner, relinker: Relinker) -> None:
+    def __init__(self, planner: Planner, relinker: Relinker, removed: list[str]) -> None:
+        self.removed = removed
         changes, resolve = planner.changes, relinker.resolve
         self.planner, self.live = planner, planner.live
         self.binds = [(name, resolve(value)) for name, value in changes.binds]
@@ -89,6 +91,8 @@ class _Ready:
         self._write_abstract(writes)
         for name, value in self.binds:
             writes.bind(self.live, name, value)
+        for name in self.removed:
+            writes.unbind(self.live, name)
         for cache in self.stale:
             _clear(writes, cache)
 

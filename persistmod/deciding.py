@@ -9,6 +9,7 @@ from __future__ import annotations
 import types
 from collections import deque
 from collections.abc import Callable
+from dataclasses import dataclass, field
 from typing import Any
 
 from persistmod.dependence import Edit
@@ -19,6 +20,15 @@ FindBase = Callable[[], dict[str, Any] | None]
 CONTAINERS = (list, dict, set, deque)
 
 
+@dataclass(slots=True)
+class Neighbours:
+    """The modules that are updated together: `{id of a scratch module: live module}`, and the names of their definitions by id."""
+
+    modules: dict[int, Any] = field(default_factory=dict)
+    new: dict[int, str] = field(default_factory=dict)
+    live: dict[int, str] = field(default_factory=dict)
+
+
 class Decider:
     """Decides about values by path. `base`: the namespace of the last run, asked for only if it is needed; None if unknown.
 
@@ -27,7 +37,7 @@ class Decider:
 
     def __init__(
         self, module: str, live: dict[str, Any], scratch: dict[str, Any], made: dict[int, Any], edit: Edit, base: FindBase,
-        retired: dict[str, Any],
+        retired: dict[str, Any], neighbours: Neighbours,
     ) -> None:
         self.module, self.live, self.scratch, self.made, self.edit = module, live, scratch, made, edit
         self.old = Side(module, live, self._is_own_of_old, retired)
@@ -38,7 +48,12 @@ class Decider:
         self._paths = paths_of(self.new)
         self._new_names = set(self._paths.values())
         self._old_paths = paths_of(self.old)
-        self.with_live = Comparison(self._paths, self._old_paths)
+        self._neighbours = neighbours
+        neighbours.new.update({key: f"{module}:{path}" for key, path in self._paths.items()})
+        neighbours.live.update({key: f"{module}:{path}" for key, path in self._old_paths.items()})
+        neighbours.live.update({id(live): f"{id(live)}" for live in neighbours.modules.values()})
+        neighbours.new.update({key: f"{id(live)}" for key, live in neighbours.modules.items()})
+        self.with_live = Comparison(neighbours.new, neighbours.live)
         self.taken: list[str] = []
         self.merged: list[str] = []
 
@@ -83,7 +98,8 @@ class Decider:
             if self._base is None:
                 return MISSING
             side = Side(self.module, self._base, lambda value: True)
-            self._with_base = Comparison(self._paths, paths_of(side))
+            base_paths = {key: f"{self.module}:{path}" for key, path in paths_of(side).items()}
+            self._with_base = Comparison(self._neighbours.new, {**self._neighbours.live, **base_paths})
         try:
             return find(self._base or {})
         except (KeyError, AttributeError, IndexError, TypeError, ValueError):

@@ -44,13 +44,12 @@ class Edit:
         return path.partition(".")[0] in self.touched
 
 
-def edit(old: str, new: str) -> Edit:
-    """Compare two versions of a source, given as texts."""
-    before, after = list(statements(old)), list(statements(new))
+def edit(before: list[Statement], after: list[Statement], imported: frozenset[str]) -> Edit:
+    """Compare two versions of a source by their statements; `imported` are names that another module's change affects."""
     counts, new_counts = Counter(before), Counter(after)
     changed = {*(counts - new_counts), *(new_counts - counts)}
     every = {*counts, *new_counts}
-    affected = _closure(frozenset().union(*(statement.binds for statement in changed)), _readers(every))
+    affected = _closure(imported.union(*(statement.binds for statement in changed)), _readers(every))
     at_work = [statement for statement in every if statement in changed or statement.binds & affected or statement.reads & affected]
     read = frozenset().union(*(statement.reads for statement in at_work))
     touched = _closure(read, _reads_of(every))

@@ -14,9 +14,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from persistmod import applying, loading, pickling
+from persistmod import applying, loading, pickling, replacing
 from persistmod.aside import Making
 from persistmod.contents import Leak
+from persistmod.deciding import Neighbours
 from persistmod.dependence import Edit
 from persistmod.imaging import ImageData
 from persistmod.planning import Planner
@@ -76,16 +77,19 @@ def follow(
         else:
             exec(marshal.loads(image.code), namespace)
     made = making.made()
-    planner = Planner(name, live, namespace, made, edit, lambda: None, loading.retired(module))
+    planner = Planner(name, live, namespace, made, edit, lambda: None, loading.retired(module), Neighbours({id(scratch): module}))
     planner.plan()
     stands_for = planner.changes.stands_for
-    stands_for[id(scratch)], stands_for[id(namespace)] = module, live
-    relinker = Relinker(stands_for, made, namespace, live)
+    stands_for[id(scratch)] = module
+    relinker = Relinker(stands_for, made, {id(namespace): (namespace, live)})
     writes = Writes()
+    replaced = [pair for pair in planner.pairing.classes if not pair.keeps]
+    planner.replacement = replacing.survey(replaced) if replaced else None
     removed = [name for name in planner.removed if name not in leaked]
+    ready = applying.Ready(planner, relinker, removed)
     loading.retire(module, removed)
     try:
-        applying.apply(planner, relinker, writes, removed)
+        applying.write([ready], writes)
     except BaseException:
         writes.roll_back()
         raise

@@ -33,13 +33,13 @@ def handed_out(made: dict[int, Any], namespace: dict[str, Any], taken: Counter[i
     return _holders(held, values, made, {id(made), id(namespace), *ignored}) if held else []
 
 
-def excess(values: list[Any], namespace: dict[str, Any]) -> Counter[int]:
-    """Return `{id: number of references}` that neither the values themselves nor the namespace account for.
+def excess(values: list[Any], *namespaces: dict[str, Any]) -> Counter[int]:
+    """Return `{id: number of references}` that neither the values themselves nor the namespaces account for.
 
     Each value must be referred to by two containers of the caller, of which one is `values`.
     """
     own = _own_references()
-    references = Counter(map(id, gc.get_referents(*values, namespace)))
+    references = Counter(map(id, gc.get_referents(*values, *namespaces)))
     return Counter({id(value): count for value in values if (count := sys.getrefcount(value) - own - references[id(value)]) > 0})
 
 

@@ -39,12 +39,13 @@ def join(registered: list[type], relinker: Relinker, writes: Writes) -> None:
         if type(new) is types.FunctionType and live is not new and callable(live):
             forwarding.set_code(new, forwarding.forwarder(live, new.__code__))
         elif isinstance(new, type) and live is not new:
+            _rebase(new, relinker, writes)
             _leave_bases(new)
 
 
 def _held_by_others(relinker: Relinker) -> list[Any]:
     values = list(relinker.made.values())
-    more = excess(values, relinker.scratch)
+    more = excess(values, *(scratch for scratch, live in relinker.namespaces.values()))
     weakly = {id(value) for value in values if id(value) in relinker.stands_for and weakref.getweakrefcount(value)}
     return [value for value in values if id(value) in more or id(value) in weakly]
 
@@ -68,10 +69,15 @@ def _exchange(exchanged: dict[int, Any], relinker: Relinker, writes: Writes) -> 
     if not targets:
         return
     frame = sys._getframe()
-    ours = {id(new), id(weak), id(targets), id(made), id(exchanged), id(relinker.stands_for), id(relinker.scratch), id(frame)}
+    ours = {id(new), id(weak), id(targets), id(made), id(exchanged), id(relinker.stands_for), id(frame), *relinker.namespaces}
     for owner in gc.get_referrers(*targets):
-        if id(owner) not in made and id(owner) not in ours and id(owner) not in relinker.kept_ids():
+        if not (id(owner) in made or id(owner) in ours or id(owner) in relinker.kept_ids() or _is_bookkeeping(owner)):
             redirect(owner, exchanged, writes)
+
+
+def _is_bookkeeping(owner: Any) -> bool:
+    """Return whether an object is one of those with which an update keeps account of what it does."""
+    return type(owner).__module__.partition(".")[0] == __name__.partition(".")[0]
 
 
 def _register_again(abstract: type, exchanged: dict[int, Any], writes: Writes) -> None:
@@ -91,6 +97,15 @@ def _as_it_was(abstract: type, registered: list[Any]) -> Callable[[], None]:
                 _abc._abc_register(abstract, cls)
 
     return undo
+
+
+def _rebase(cls: type, relinker: Relinker, writes: Writes) -> None:
+    """Give the subclasses that others made of a new class the live class as a base."""
+    subclasses: list[type] = type.__subclasses__(cls)
+    for subclass in subclasses:
+        if id(subclass) not in relinker.made:
+            bases = tuple(relinker.resolve(base) for base in subclass.__bases__)
+            writes.set_by(type.__dict__["__bases__"], subclass, bases)
 
 
 class _Nowhere:

@@ -93,13 +93,13 @@ def core_of(value: Any) -> Any:
     return wrapped if type(wrapped) is types.FunctionType else None
 
 
-def pair(old: Side, new: Side) -> Pairing:
-    """Pair two versions of a module."""
+def pair(old: Side, new: Side, is_apart: Callable[[str], bool]) -> Pairing:
+    """Pair two versions of a module; definitions at module level that are to be left apart aside."""
     found = Pairing()
     pending: deque[tuple[str, Any, Any]] = deque()
     old_definitions, new_definitions = old.definitions(), new.definitions()
     for name, value in new_definitions.items():
-        if name in old_definitions:
+        if name in old_definitions and not is_apart(name):
             pending.append((name, old_definitions[name], value))
     while pending:
         path, was, now = pending.popleft()

@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from persistmod.datastate import IMPORT_SYSTEM
-from persistmod.deciding import CONTAINERS, Decider, FindBase
+from persistmod.deciding import CONTAINERS, Decider, FindBase, Neighbours
 from persistmod.dependence import Edit
 from persistmod.functions import built_in_attributes, contents
 from persistmod.merging import MISSING
@@ -49,10 +49,11 @@ class Planner(Decider):
 
     def __init__(
         self, module: str, live: dict[str, Any], scratch: dict[str, Any], made: dict[int, Any], edit: Edit, base: FindBase,
-        retired: dict[str, Any],
+        retired: dict[str, Any], neighbours: Neighbours, overwrite: bool = False,
     ) -> None:
-        super().__init__(module, live, scratch, made, edit, base, retired)
-        self.pairing: Pairing = pair(self.old, self.new)
+        super().__init__(module, live, scratch, made, edit, base, retired, neighbours)
+        self.pairing: Pairing = pair(self.old, self.new, lambda name: overwrite and edit.affects(name))
+        self.pairing.partner.update(neighbours.modules)
         self.changes = Changes(stands_for=self.pairing.partner)
         self.steps: list[Step] = []
         self.removed: list[str] = []

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 
@@ -21,13 +22,23 @@ class Step:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What an update does to a module: `version` is the one that it starts from, `diff` that of the sources."""
+    """What an update does to a module: `version` is the one that it starts from, `diff` that of the sources, as a unified diff."""
 
     module: str
     version: int
     steps: tuple[Step, ...]
     diff: str
     applied: bool = False
+    _apply: Callable[[], Plan] | None = field(default=None, repr=False, compare=False)
+
+    def apply(self) -> Plan:
+        """Carry out a plan that `plan` returned; UpdateError if the module has changed since."""
+        if self._apply is None:
+            raise ValueError(f"module {self.module!r}: this plan has been carried out")
+        return self._apply()
+
+    def with_apply(self, apply: Callable[[], Plan]) -> Plan:
+        return replace(self, _apply=apply)
 
     @property
     def refusals(self) -> tuple[Step, ...]:
@@ -37,14 +48,16 @@ class Plan:
     def refusal_text(self) -> str:
         """Return all refusals in one sentence each."""
         problems = "; ".join(f"{self.module}.{step.name}: {step.reason}" for step in self.refusals)
-        return f"module {self.module!r}: the update is refused: {problems}. Rename it, or pass incompatible='replace'"
+        return f"module {self.module!r}: the update is refused: {problems}"
 
     def as_applied(self) -> Plan:
-        return replace(self, applied=True)
+        """Return the plan as one that was carried out."""
+        return replace(self, applied=True, _apply=None)
 
     def as_dict(self) -> dict[str, Any]:
         """Return the plan as plain data."""
-        return asdict(self)
+        steps = [asdict(step) for step in self.steps]
+        return {"module": self.module, "version": self.version, "applied": self.applied, "steps": steps, "diff": self.diff}
 
     def __str__(self) -> str:
         rows = [("name", "action", "reason", "held references see"), *((s.name, s.action, s.reason, s.seen) for s in self.steps)]

@@ -11,7 +11,8 @@ from __future__ import annotations
 import io
 import os
 import types
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any, Self
 
@@ -21,10 +22,11 @@ from ZODB._compat import PersistentUnpickler
 from ZODB.Connection import Connection
 from ZODB.utils import z64
 
-from persistmod import adding, imaging, journal, live, loading, trees, verifying
+from persistmod import adding, imaging, journal, live, loading, trees, updating, verifying
 from persistmod.adding import TreeReport
 from persistmod.errors import InvalidNameError, NameTakenError, NotRegisteredError, StorageError
 from persistmod.namespace import check_name
+from persistmod.plans import Plan
 from persistmod.proving import Progress, Prover, payload_of
 from persistmod.records import PersistentModule
 from persistmod.source import current_tag, to_bytes
@@ -147,6 +149,41 @@ class Registry(Persistent, Mapping[str, PersistentModule]):
         if run not in _RUNS:
             raise ValueError(f"run must be one of {', '.join(_RUNS)}, not {run!r}")
         return adding.add_tree(self, trees.read(Path(path), name), run, progress)
+
+    # Updating
+
+    def update(self, name: str, source: str | bytes, **options: Any) -> Plan:
+        """Give a registered module a new source; as `persistmod.update`, with the same options."""
+        return updating.update(self[name], source, **options)
+
+    def update_many(
+        self, sources: Mapping[str, str | bytes | None], *, packages: Collection[str] = (), mode: str = "update",
+        removed: str = "leak", incompatible: str = "refuse", checks: Iterable[updating.Check] = (),
+    ) -> dict[str, Plan]:
+        """Update modules together, all or none: `{name: source}`; None removes a module, a new name adds one.
+
+        `packages` are the new names that are packages. All new bodies run aside together, each when it is first imported, so their order
+        and cycles are those of a fresh process. Returns `{name: plan}` of the modules that were there. Raises as `persistmod.update` and
+        `add` do; then nothing is changed.
+        """
+        options = updating.Options(mode, removed, incompatible, tuple(checks))
+        gone = [name for name, source in sources.items() if source is None]
+        known = {name: source for name, source in sources.items() if source is not None and name in self}
+        new = [
+            new_record(name, source, package=name in packages)
+            for name, source in sources.items()
+            if source is not None and name not in self
+        ]
+        for name in gone:
+            self[name]
+        with adding.adding(self, new) if new else nullcontext():
+            plans = updating.update_all([(self[name], source) for name, source in known.items()], options)
+            for record in new:
+                adding.run(record)
+        for name in gone:
+            if name in self:
+                self.remove(name)
+        return dict(zip(known, plans, strict=True))
 
     def _check_writable(self) -> None:
         if self._p_jar is not None and self._p_jar.isReadOnly():

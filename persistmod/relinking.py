@@ -27,12 +27,18 @@ _HEAP_TYPE = 1 << 9
 
 
 class Relinker:
-    """One relinking: `stands_for` is `{id of a new object: the live one}`, `made` what the body made, by id."""
+    """One relinking: `stands_for` is `{id of a new object: the live one}`, `made` what the bodies made, by id.
 
-    def __init__(self, stands_for: dict[int, Any], made: dict[int, Any], scratch: dict[str, Any], live: dict[str, Any]) -> None:
+    `namespaces` is `{id of a scratch namespace: (that, the live one)}`.
+    """
+
+    def __init__(
+        self, stands_for: dict[int, Any], made: dict[int, Any], namespaces: dict[int, tuple[dict[str, Any], dict[str, Any]]]
+    ) -> None:
         self.stands_for = stands_for
         self.made = made
-        self.scratch, self.live = scratch, live
+        self.namespaces = namespaces
+        stands_for.update({key: live for key, (scratch, live) in namespaces.items()})
         self._pending: deque[Callable[[], None]] = deque()
         self._seen: set[int] = set()
         self._keep: list[Any] = []  # ids must stay taken
@@ -82,12 +88,12 @@ class Relinker:
     # Functions
 
     def _function(self, value: types.FunctionType) -> Any:
-        if value.__globals__ is not self.scratch:
+        if id(value.__globals__) not in self.namespaces:
             self._seen.add(id(value))
             self._pending.append(lambda: self._refill_function(value, value))
             return value
         cells = tuple(self.resolve(cell) for cell in value.__closure__ or ()) or None
-        function = types.FunctionType(value.__code__, self.live, value.__name__, None, cells)
+        function = types.FunctionType(value.__code__, self.stands_for[id(value.__globals__)], value.__name__, None, cells)
         self.stands_for[id(value)] = function
         self._pending.append(lambda: self._refill_function(function, value))
         return function
@@ -95,7 +101,7 @@ class Relinker:
     def copy_of(self, value: types.FunctionType) -> Any:
         """Return a new function like `value` with the live globals; it stands for nothing."""
         cells = tuple(self._cell_like(cell) for cell in value.__closure__ or ()) or None
-        globals_ = self.live if value.__globals__ is self.scratch else value.__globals__
+        globals_ = self.stands_for.get(id(value.__globals__), value.__globals__)
         function = types.FunctionType(value.__code__, globals_, value.__name__, None, cells)
         self._pending.append(lambda: self._refill_function(function, value))
         return function

@@ -1,56 +1,107 @@
-"""A scratch module that stands in for a live one while a new body runs aside."""
+"""Scratch modules that stand in for live ones while new bodies run aside.
+
+In the thread that runs them `sys.modules` and the parent packages show the scratch modules, as an import does. Any other thread that
+imports one of these modules waits for its import lock, and then finds the live one.
+"""
 
 from __future__ import annotations
 
+import builtins
 import importlib._bootstrap
 import sys
 import threading
 import types
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Collection, Iterator
+from contextlib import ExitStack, contextmanager
 from typing import Any
 
 
 @contextmanager
-def standing_in(name: str, scratch: types.ModuleType) -> Iterator[None]:
-    """Let the scratch module stand in `sys.modules` for this thread; others that import the module wait until it is gone.
-
-    They wait for the import lock of the module, as for a module under way: `__spec__._initializing` says so to importlib.
-    """
-    spec: Any = scratch.__spec__
-    with importlib._bootstrap._ModuleLockManager(name):  # type: ignore[attr-defined]
-        before = sys.modules.get(name)
-        spec._initializing = True
-        sys.modules[name] = scratch
+def standing_aside(names: Collection[str]) -> Iterator[None]:
+    """Take live modules out of `sys.modules` for the thread, so that imports of them make scratch modules; put them back at the end."""
+    with ExitStack() as stack:
+        for name in sorted(names):
+            stack.enter_context(importlib._bootstrap._ModuleLockManager(name))  # type: ignore[attr-defined]
+        stack.enter_context(_others_wait(names))
+        stack.enter_context(_parents_view(names))
+        live = {name: sys.modules.pop(name) for name in names if name in sys.modules}
         try:
-            with _parent_view(name, scratch):
-                yield
+            yield
         finally:
-            spec._initializing = False
-            if before is None:
+            for name in names:
                 sys.modules.pop(name, None)
-            else:
-                sys.modules[name] = before
+            sys.modules.update(live)
 
 
 @contextmanager
-def _parent_view(name: str, scratch: types.ModuleType) -> Iterator[None]:
-    """Show the scratch module in the parent package to this thread, and the live one to every other."""
-    parent_name, _, child = name.rpartition(".")
-    parent = sys.modules.get(parent_name)
-    if parent is None or type(parent) is not types.ModuleType or child not in vars(parent):
+def standing_in(name: str, scratch: types.ModuleType) -> Iterator[None]:
+    """Let a scratch module stand in for one live module."""
+    with standing_aside((name,)):
+        sys.modules[name] = scratch
         yield
-        return
-    thread = threading.get_ident()
 
-    def get(package: types.ModuleType) -> Any:
-        return scratch if threading.get_ident() == thread else vars(package)[child]
 
-    def put(package: types.ModuleType, value: Any) -> None:
-        vars(package)[child] = value
+@contextmanager
+def _others_wait(names: Collection[str]) -> Iterator[None]:
+    """Have import statements of other threads wait: the interpreter looks into `sys.modules` before it asks for the lock."""
+    thread, do_import = threading.get_ident(), builtins.__import__
 
-    parent.__class__ = type("module", (types.ModuleType,), {child: property(get, put)})
+    def wait_and_import(name: str, globals: Any = None, locals: Any = None, fromlist: Any = (), level: int = 0) -> Any:
+        if threading.get_ident() != thread:
+            for wanted in _modules_of(name, globals, fromlist, level):
+                if wanted in names:
+                    with importlib._bootstrap._ModuleLockManager(wanted):  # type: ignore[attr-defined]
+                        """It is free: the live module is back."""
+        return do_import(name, globals, locals, fromlist, level)
+
+    builtins.__import__ = wait_and_import
     try:
         yield
     finally:
-        parent.__class__ = types.ModuleType
+        builtins.__import__ = do_import
+
+
+def _modules_of(name: str, globals: Any, fromlist: Any, level: int) -> list[str]:
+    """Return the absolute names of the modules that an import statement may give."""
+    if level:
+        package = ((globals or {}).get("__package__") or "").split(".")
+        name = ".".join((*package[: len(package) - level + 1], *((name,) if name else ())))
+    parts = name.split(".")
+    return [*(".".join(parts[: count + 1]) for count in range(len(parts))), *(f"{name}.{item}" for item in fromlist or ())]
+
+
+@contextmanager
+def _parents_view(names: Collection[str]) -> Iterator[None]:
+    """Show this thread the scratch modules as attributes of packages that stay, and every other thread the live ones."""
+    children: dict[str, list[str]] = {}
+    for name in names:
+        parent, _, child = name.rpartition(".")
+        if parent in sys.modules and parent not in names and type(sys.modules[parent]) is types.ModuleType:
+            children.setdefault(parent, []).append(child)
+    packages = {sys.modules[parent]: bound for parent, bound in children.items()}
+    for package, bound in packages.items():
+        views = {child: _view(package.__name__, child, threading.get_ident()) for child in bound}
+        package.__class__ = type("module", (types.ModuleType,), {"__slots__": (), **views})
+    try:
+        yield
+    finally:
+        for package in packages:
+            package.__class__ = types.ModuleType
+
+
+def _view(parent: str, child: str, thread: int) -> property:
+    def get(package: types.ModuleType) -> Any:
+        found = sys.modules if threading.get_ident() == thread else vars(package)
+        name = f"{parent}.{child}" if found is sys.modules else child
+        try:
+            return found[name]
+        except KeyError:
+            raise AttributeError(f"module {parent!r} has no attribute {child!r}", name=child, obj=package) from None
+
+    def put(package: types.ModuleType, value: Any) -> None:
+        if threading.get_ident() != thread:  # in this thread it is the import system, with a scratch module
+            vars(package)[child] = value
+
+    return property(get, put)
+
+

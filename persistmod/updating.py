@@ -1,4 +1,4 @@
-"""Updating a module in place: the new body runs aside, is planned, relinked and applied; or it is refused, with nothing changed.
+"""Updating modules in place: the new bodies run aside, are planned, relinked and applied; or all of it is refused, with nothing changed.
 
     sources -> compile -> run aside -> pair and plan -> relink -> apply (journaled) -> commit by the caller
 
@@ -8,30 +8,29 @@ abort of the transaction later.
 
 from __future__ import annotations
 
-import contextlib
+import difflib
 import importlib
 import importlib.util
 import sys
 import types
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
 from typing import Any
 
-from persistmod import applying, dependence, imaging, islands, journal, live, loading, replacing, versions
-from persistmod.aside import Observation, Observer
-from persistmod.errors import BodyError, NotRegisteredError, PersistmodError, StorageError, UpdateError
-from persistmod.imaging import ImageData
-from persistmod.importer import importing, is_importing
+from persistmod import applying, dependence, islands, journal, loading, replacing, versions
+from persistmod.deciding import Neighbours
+from persistmod.dependence import Edit
+from persistmod.errors import NotRegisteredError, PersistmodError, StorageError, UpdateError
 from persistmod.planning import Planner
 from persistmod.plans import Plan, Step
 from persistmod.records import PersistentModule
 from persistmod.relinking import Relinker
-from persistmod.scratch import standing_in
-from persistmod.source import Body, compile_source, to_bytes
-from persistmod.writes import Writes, uninterrupted
+from persistmod.running_aside import Run, Runs, Target, running_aside
+from persistmod.source import Body, ImportStatement, compile_source, to_bytes, to_text
+from persistmod.writes import Writes
 
 Check = Callable[[Plan, types.ModuleType], object]
+_IDENTITY = ("__spec__", "__loader__", "__file__")
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,28 +48,6 @@ class Options:
                 raise ValueError(f"{name} must be one of {', '.join(allowed)}, not {getattr(self, name)!r}")
 
 
-@dataclass(slots=True)
-class Run:
-    """A new body that ran aside: its scratch module, what was observed, the image that it gives."""
-
-    record: PersistentModule
-    module: types.ModuleType
-    data: bytes
-    body: Body
-    scratch: types.ModuleType
-    observation: Observation
-    image: ImageData
-    persistent: dict[str, Any]
-    observer: Observer
-    added: list[str] = field(default_factory=list)
-
-    def take_back(self) -> None:
-        """Put back what the run changed outside, and the modules that it imported first."""
-        self.observer.outside.restore(vars(self.scratch))
-        for name in self.added:
-            live.forget(name, ())
-
-
 def update(
     module: Any, source: str | bytes, *, mode: str = "update", removed: str = "leak", incompatible: str = "refuse",
     checks: Iterable[Check] = (),
@@ -83,38 +60,58 @@ def update(
     Returns the plan that was carried out. Raises SourceError, BodyError (its cause is what the new body raised), UpdateError (`.plan` says
     what is in the way), StorageError for a database that cannot be written. After an error nothing is changed.
     """
-    options = Options(mode, removed, incompatible, tuple(checks))
-    record, live_module = target_of(module)
-    _check_writable(record)
-    data = to_bytes(source, record.name)
-    if data == record.source_bytes:
-        return Plan(record.name, record.version, (), "", applied=True)
-    body = compile_source(data, record.name, record.filename)
-    with running_aside(record, live_module, data, body) as run:
-        planner, found = planned(run, options)
-        if found.refusals:
-            raise UpdateError(found.refusal_text(), module=record.name, plan=found)
-        for check in options.checks:
-            _run_check(check, found, run)
-        _apply(run, planner, options)
-    return found.as_applied()
+    return update_all([(module, source)], Options(mode, removed, incompatible, tuple(checks)))[0]
 
 
 def plan(
     module: Any, source: str | bytes, *, mode: str = "update", removed: str = "leak", incompatible: str = "refuse",
     checks: Iterable[Check] = (),
 ) -> Plan:
-    """Return what `update` with the same arguments would do. The new body runs aside, and what it changed outside is put back."""
+    """Return what `update` with the same arguments would do; `Plan.apply()` does it, unless the module has changed meanwhile.
+
+    The new body runs aside; what it changed outside is put back.
+    """
     options = Options(mode, removed, incompatible, tuple(checks))
+    target = _target(module, source)
+    found = _nothing_to_do(target)
+    if found is None:
+        with running_aside([target]) as runs:
+            ((planner, found),) = _planned(runs, options)
+            runs.take_back()
+    return found.with_apply(lambda: _apply_plan(found, target, options))
+
+
+def _apply_plan(found: Plan, target: Target, options: Options) -> Plan:
+    record = target.record
+    if record.version != found.version:
+        problem = f"the plan is of version {found.version}, and now it has version {record.version}; plan again"
+        raise UpdateError(f"module {record.name!r}: {problem}", module=record.name, plan=found)
+    return update_all([(record, target.data)], options)[0]
+
+
+def update_all(sources: Sequence[tuple[Any, str | bytes]], options: Options) -> list[Plan]:
+    """Update modules together, all or none; return their plans in the order given."""
+    targets = [_target(module, source) for module, source in sources]
+    for target in targets:
+        _check_writable(target.record)
+    done = {target.record.name: nothing for target in targets if (nothing := _nothing_to_do(target)) is not None}
+    changed = [target for target in targets if target.record.name not in done]
+    if changed:
+        with running_aside(changed) as runs:
+            planned = _planned(runs, options)
+            _refuse(planned)
+            for run, (_, found) in zip(runs.by_name.values(), planned, strict=True):
+                for check in options.checks:
+                    _run_check(check, found, run)
+            _apply(runs, [planner for planner, _ in planned], options)
+            done |= {found.module: found for _, found in planned}
+    return [done[target.record.name].as_applied() for target in targets]
+
+
+def _target(module: Any, source: str | bytes) -> Target:
     record, live_module = target_of(module)
     data = to_bytes(source, record.name)
-    if data == record.source_bytes:
-        return Plan(record.name, record.version, (), "")
-    body = compile_source(data, record.name, record.filename)
-    with running_aside(record, live_module, data, body) as run:
-        found = planned(run, options)[1]
-        run.take_back()
-    return found
+    return Target(record, live_module, data, compile_source(data, record.name, record.filename))
 
 
 def target_of(module: Any) -> tuple[PersistentModule, types.ModuleType]:
@@ -132,136 +129,178 @@ def target_of(module: Any) -> tuple[PersistentModule, types.ModuleType]:
     return record, module
 
 
+def _nothing_to_do(target: Target) -> Plan | None:
+    record = target.record
+    return Plan(record.name, record.version, (), "") if target.data == record.source_bytes else None
+
+
 def _check_writable(record: PersistentModule) -> None:
     if record._p_jar is not None and record._p_jar.isReadOnly():
         raise StorageError(f"module {record.name!r}: the database is open read-only; open it for writing to update modules")
 
 
-def _run_check(check: Check, plan: Plan, run: Run) -> None:
+def _refuse(planned: list[tuple[Planner, Plan]]) -> None:
+    """Raise all refusals of all plans as one error."""
+    refused = [found for _, found in planned if found.refusals]
+    if refused:
+        text = "; ".join(found.refusal_text() for found in refused)
+        raise UpdateError(f"{text}. Rename it, or pass incompatible='replace'", module=refused[0].module, plan=refused[0])
+
+
+def _run_check(check: Check, found: Plan, run: Run) -> None:
     try:
-        check(plan, run.scratch)
+        check(found, run.scratch)
     except PersistmodError:
         raise
     except Exception as error:
-        problem = f"module {run.record.name!r}: a check refused the update: {type(error).__name__}: {error}"
-        raise UpdateError(problem, module=run.record.name, plan=plan) from error
+        problem = f"module {found.module!r}: a check refused the update: {type(error).__name__}: {error}"
+        raise UpdateError(problem, module=found.module, plan=found) from error
 
 
-# Running aside
+# Planning
 
 
-@contextmanager
-def running_aside(record: PersistentModule, module: types.ModuleType, data: bytes, body: Body) -> Iterator[Run]:
-    """Run a new body in a scratch module; what the block raises takes back what the run did."""
-    scratch = importlib.util.module_from_spec(loading.spec_of(record))
-    if record.is_package:
-        scratch.__path__ = module.__path__
-    before = set(sys.modules)
-    observer = Observer(record.name, vars(scratch), body)
-    with standing_in(record.name, scratch), _hook(record):
-        try:
-            with observer:
-                exec(body.code, vars(scratch))
-            observation = observer.conclude()
-            image, persistent = imaging.make_image(observation, body.code, record.requested_run)
-        except BaseException as error:
-            observer.outside.restore(vars(scratch))
-            _forget_since(before)
-            if isinstance(error, PersistmodError | KeyboardInterrupt):
-                raise
-            problem = f"module {record.name!r}: the new body raised {type(error).__name__}: {error}; nothing is changed"
-            raise BodyError(problem, module=record.name) from error
-        run = Run(record, module, data, body, scratch, observation, image, persistent, observer, sorted(set(sys.modules) - before))
+def _planned(runs: Runs, options: Options) -> list[tuple[Planner, Plan]]:
+    """Plan all runs, each in view of the others."""
+    old_bodies = {name: _old_body(run.target.record) for name, run in runs.by_name.items()}
+    edits = _edits(runs, old_bodies)
+    neighbours = Neighbours({id(run.scratch): run.target.module for run in runs.by_name.values()})
+    planners = []
+    for name, run in runs.by_name.items():
+        record, namespace = run.target.record, vars(run.target.module)
+        planner = Planner(
+            name, namespace, vars(run.scratch), run.observation.made or {}, edits[name], _base_of(record, namespace),
+            loading.retired(run.target.module), neighbours, options.mode == "overwrite",
+        )
+        planner.old_slices = old_bodies[name].slices
+        planners.append(planner)
+    for planner in planners:
+        planner.plan()
+        _plan_replacements(planner, options)
+    return [(planner, _plan_of(planner, runs.by_name[planner.module], old_bodies, options)) for planner in planners]
+
+
+def _old_body(record: PersistentModule) -> Body:
+    return compile_source(record.source_bytes, record.name, record.filename)
+
+
+def _base_of(record: PersistentModule, namespace: dict[str, Any]) -> Callable[[], dict[str, Any] | None]:
+    return lambda: record.base_namespace(namespace)
+
+
+def _edits(runs: Runs, old_bodies: dict[str, Body]) -> dict[str, Edit]:
+    """Return what each source changes; what a module imports from another changes with it."""
+    statements = {
+        name: (list(dependence.statements(old_bodies[name].text)), list(dependence.statements(run.target.body.text)))
+        for name, run in runs.by_name.items()
+    }
+    imported: dict[str, frozenset[str]] = dict.fromkeys(statements, frozenset())
+    while True:
+        edits = {name: dependence.edit(*statements[name], imported[name]) for name in statements}
+        found = {name: _imported(runs.by_name[name], edits) for name in statements}
+        if found == imported:
+            return edits
+        imported = found
+
+
+def _imported(run: Run, edits: dict[str, Edit]) -> frozenset[str]:
+    """Return the names that a module imports from names of other modules that are affected."""
+    names: set[str] = set()
+    for statement in run.target.body.imports:
+        edit = edits.get(_absolute(statement, run.scratch))
+        if edit is not None:
+            for name, attribute in statement.bound:
+                names |= edit.affected if attribute == "*" else {name} if attribute in edit.affected else set()
+    return frozenset(name for name in names if "." not in name)
+
+
+def _absolute(statement: ImportStatement, module: types.ModuleType) -> str:
+    if not statement.level:
+        return statement.name
     try:
-        yield run
-    except BaseException:
-        run.take_back()
-        raise
+        return importlib.util.resolve_name("." * statement.level + statement.name, module.__package__ or "")
+    except ImportError:
+        return ""
 
 
-def _forget_since(before: set[str]) -> None:
-    for name in sorted(set(sys.modules) - before, reverse=True):
-        live.forget(name, ())
-
-
-def _hook(record: PersistentModule) -> contextlib.AbstractContextManager[object]:
-    if record.registry is None or is_importing(record.registry):
-        return contextlib.nullcontext()
-    return importing(record.registry)
-
-
-# Planning and applying
-
-
-def planned(run: Run, options: Options) -> tuple[Planner, Plan]:
-    """Plan a run; the plan says what is refused."""
-    record, namespace = run.record, vars(run.module)
-    old_body = compile_source(record.source_bytes, record.name, record.filename)
-    edit = dependence.edit(old_body.text, run.body.text)
-    planner = Planner(
-        record.name, namespace, vars(run.scratch), run.observation.made or {}, edit, lambda: record.base_namespace(namespace),
-        loading.retired(run.module),
-    )
-    planner.old_slices = old_body.slices
-    planner.plan()
+def _plan_replacements(planner: Planner, options: Options) -> None:
     replaced = [pair for pair in planner.pairing.classes if not pair.keeps]
-    if replaced:
-        planner.replacement = replacing.survey(replaced)
-        if options.incompatible == "refuse":
-            for problem in planner.replacement.obstacles:
-                planner.step(replaced[0].path, "refuse", f"{replaced[0].reason}; {problem}")
-    action = "leak" if options.removed == "leak" else "delete"
+    if not replaced:
+        return
+    planner.replacement = replacing.survey(replaced)
+    if options.incompatible == "refuse":
+        for problem in planner.replacement.obstacles:
+            planner.step(replaced[0].path, "refuse", f"{replaced[0].reason}; {problem}")
+
+
+def _plan_of(planner: Planner, run: Run, old_bodies: dict[str, Body], options: Options) -> Plan:
     for name in planner.removed:
-        planner.step(name, action, "it is not in the source any more", "what is held stays as it was")
+        planner.step(name, options.removed, "it is not in the source any more", "what is held stays as it was")
     steps = tuple(planner.steps)
     if options.incompatible == "replace":
         steps = tuple(Step(step.name, "replace", step.reason, step.seen) if step.action == "refuse" else step for step in steps)
-    return planner, Plan(record.name, record.version, steps, _diff(record, run))
+    record = run.target.record
+    return Plan(record.name, record.version, steps, _diff(record, run.target.data))
 
 
-def _diff(record: PersistentModule, run: Run) -> str:
-    return ""
+def _diff(record: PersistentModule, data: bytes) -> str:
+    """Return the difference of the sources as a unified diff."""
+    before, after = (to_text(text, record.name).splitlines(keepends=True) for text in (record.source_bytes, data))
+    return "".join(difflib.unified_diff(before, after, f"{record.name} {record.version}", f"{record.name} {record.version + 1}"))
 
 
-def _apply(run: Run, planner: Planner, options: Options) -> None:
-    record, namespace, scratch = run.record, vars(run.module), run.scratch
-    stands_for = planner.changes.stands_for
-    stands_for[id(scratch)] = run.module
-    stands_for[id(vars(scratch))] = namespace
-    relinker = Relinker(stands_for, run.observation.made or {}, vars(scratch), namespace)
+# Applying
+
+
+def _apply(runs: Runs, planners: list[Planner], options: Options) -> None:
+    """Relink and write everything, the records last; a failure takes back all of it."""
+    relinker = _relinker(runs, planners)
+    removed = {planner.module: planner.removed if options.removed == "delete" else [] for planner in planners}
+    ready = [applying.Ready(planner, relinker, removed[planner.module]) for planner in planners]
+    for planner in planners:
+        loading.retire(runs.by_name[planner.module].target.module, removed[planner.module])
     writes = Writes()
-    removed = planner.removed if options.removed == "delete" else []
-    loading.retire(run.module, removed)
     try:
-        applying.apply(planner, relinker, writes, removed)
-        _write_identity(run, writes)
-        if planner.replacement is not None:
-            with uninterrupted():
-                replacing.write(planner.replacement, writes)
-        if run.image.state is None:
-            islands.join(run.observation.registered, relinker, writes)
-        versions.renew(record, run.module, _version(run, planner, options), writes)
+        applying.write(ready, writes)
+        for run in runs.by_name.values():
+            _write_identity(run, writes)
+        registered = [cls for run in runs.by_name.values() for cls in run.observation.registered]
+        if runs.added or any(run.image.state is None for run in runs.by_name.values()):
+            islands.join(registered, relinker, writes)
+        for planner in planners:
+            run = runs.by_name[planner.module]
+            versions.renew(run.target.record, run.target.module, _version(run, planner, options), writes)
     except BaseException:
         writes.roll_back()
         raise
-    changes = journal.of(record)
-    changes.on_abort(writes.roll_back)
+    first = next(iter(runs.by_name.values())).target.record
+    journal.of(first).on_abort(writes.roll_back)
+
+
+def _relinker(runs: Runs, planners: list[Planner]) -> Relinker:
+    stands_for: dict[int, Any] = {}
+    made: dict[int, Any] = {}
+    for planner in planners:
+        made |= planner.made
+        stands_for |= planner.changes.stands_for
+    stands_for |= {id(run.scratch): run.target.module for run in runs.by_name.values()}
+    made |= {id(run.scratch): run.scratch for run in runs.by_name.values()}
+    namespaces = [(vars(run.scratch), vars(run.target.module)) for run in runs.by_name.values()]
+    return Relinker(stands_for, made, {id(scratch): (scratch, live) for scratch, live in namespaces})
 
 
 def _version(run: Run, planner: Planner, options: Options) -> versions.NewVersion:
-    back = {name for name in vars(run.scratch) if name in run.record.leaks}
+    back = {name for name in vars(run.scratch) if name in run.target.record.leaks}
     names = {*(name for name, value in planner.changes.binds), *_IDENTITY, *back}
     return versions.NewVersion(
-        run.data, run.body, planner.old_slices, run.image, run.persistent, {*planner.taken, *planner.removed_paths}, planner.merged,
-        planner.removed, options.removed == "leak", names,
+        run.target.data, run.target.body, planner.old_slices, run.image, run.persistent, {*planner.taken, *planner.removed_paths},
+        planner.merged, planner.removed, options.removed == "leak", names,
     )
-
-
-_IDENTITY = ("__spec__", "__loader__", "__file__")
 
 
 def _write_identity(run: Run, writes: Writes) -> None:
     """Have the live module say that it comes from the database now: tools ask its loader for the source."""
+    namespace = vars(run.target.module)
     for name in _IDENTITY:
-        if vars(run.module).get(name) is not vars(run.scratch).get(name):
-            writes.bind(vars(run.module), name, vars(run.scratch)[name])
+        if namespace.get(name) is not vars(run.scratch).get(name):
+            writes.bind(namespace, name, vars(run.scratch)[name])

@@ -1,0 +1,149 @@
+"""Running new bodies aside: of one module, or of several that import each other.
+
+The live modules stand aside; a finder gives each name its new body when it is imported, so that order and cycles take care of
+themselves, as in a fresh process. Each body is observed on its own.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import importlib
+import importlib.machinery
+import sys
+import types
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from importlib.abc import Loader, MetaPathFinder
+from typing import Any
+
+from persistmod import aside, imaging, live, loading
+from persistmod.aside import Observation, Observer
+from persistmod.errors import BodyError, PersistmodError
+from persistmod.imaging import ImageData
+from persistmod.importer import importing, is_importing
+from persistmod.records import PersistentModule
+from persistmod.scratch import standing_aside
+from persistmod.source import Body
+
+
+@dataclass(slots=True)
+class Target:
+    """A module to be updated: its record, the live module, the new source."""
+
+    record: PersistentModule
+    module: types.ModuleType
+    data: bytes
+    body: Body
+
+
+@dataclass(slots=True)
+class Run:
+    """A new body that ran aside: its scratch module, what was observed, the image that it gives."""
+
+    target: Target
+    scratch: types.ModuleType
+    observer: Observer
+    observation: Observation
+    image: ImageData
+    persistent: dict[str, Any]
+
+
+@dataclass(slots=True)
+class Runs:
+    """New bodies that ran aside together, by name, in the order in which they ended; `added`: modules that were imported first."""
+
+    by_name: dict[str, Run] = field(default_factory=dict)
+    added: list[str] = field(default_factory=list)
+
+    def take_back(self) -> None:
+        """Put back what the runs changed outside, and the modules that they imported first."""
+        for run in reversed(self.by_name.values()):
+            run.observer.outside.restore(vars(run.scratch))
+        for name in reversed(self.added):
+            live.forget(name, ())
+
+
+@contextmanager
+def running_aside(targets: Sequence[Target]) -> Iterator[Runs]:
+    """Run new bodies; what they or the block raise takes back what they did. BodyError has as its cause what a body raised."""
+    runs = Runs()
+    before = set(sys.modules)
+    finder = _Finder({target.record.name: target for target in targets}, runs)
+    try:
+        with _hook(targets[0].record), standing_aside(finder.targets.keys()), finder.first(), aside.shared_snapshot():
+            for name in finder.targets:
+                if name not in runs.by_name:
+                    importlib.import_module(name)
+        runs.added = sorted(set(sys.modules) - before)
+        yield runs
+    except BaseException:
+        runs.added = sorted(set(sys.modules) - before)
+        runs.take_back()
+        raise
+
+
+def _hook(record: PersistentModule) -> contextlib.AbstractContextManager[object]:
+    if record.registry is None or is_importing(record.registry):
+        return contextlib.nullcontext()
+    return importing(record.registry)
+
+
+class _Finder(MetaPathFinder):
+    """Finds the new bodies."""
+
+    def __init__(self, targets: dict[str, Target], runs: Runs) -> None:
+        self.targets, self.runs = targets, runs
+
+    @contextmanager
+    def first(self) -> Iterator[None]:
+        """Be asked first inside the block."""
+        sys.meta_path.insert(0, self)
+        try:
+            yield
+        finally:
+            sys.meta_path.remove(self)
+
+    def find_spec(
+        self, fullname: str, path: Sequence[str] | None = None, target: types.ModuleType | None = None
+    ) -> importlib.machinery.ModuleSpec | None:
+        wanted = self.targets.get(fullname)
+        if wanted is None:
+            return None
+        spec = loading.spec_of(wanted.record)
+        spec.loader = _Runner(loading.assert_loader(spec), wanted, self.runs)
+        return spec
+
+
+class _Runner(Loader):
+    """Runs one new body under observation."""
+
+    def __init__(self, loader: Any, target: Target, runs: Runs) -> None:
+        self._loader, self._target, self._runs = loader, target, runs
+
+    def create_module(self, spec: importlib.machinery.ModuleSpec) -> types.ModuleType | None:
+        created: types.ModuleType | None = self._loader.create_module(spec)
+        return created
+
+    def exec_module(self, module: types.ModuleType) -> None:
+        """Run the body; the module has the true loader meanwhile."""
+        target, spec = self._target, module.__spec__
+        vars(module)["__loader__"] = self._loader
+        if spec is not None:
+            spec.loader = self._loader
+        if target.record.is_package:
+            module.__path__ = target.module.__path__
+        observer = Observer(target.record.name, vars(module), target.body)
+        try:
+            with observer:
+                exec(target.body.code, vars(module))
+            observation = observer.conclude()
+            image, persistent = imaging.make_image(observation, target.body.code, target.record.requested_run)
+        except BaseException as error:
+            observer.outside.restore(vars(module))
+            if isinstance(error, PersistmodError | KeyboardInterrupt):
+                raise
+            name = target.record.name
+            problem = f"module {name!r}: the new body raised {type(error).__name__}: {error}; nothing is changed"
+            raise BodyError(problem, module=name) from error
+        self._runs.by_name[target.record.name] = Run(target, module, observer, observation, image, persistent)
