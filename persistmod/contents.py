@@ -5,6 +5,7 @@ Each is a record of its own, so that it is read and written only when it is need
 
 from __future__ import annotations
 
+import zlib
 from collections.abc import Iterator, Mapping
 from dataclasses import astuple
 from typing import Any
@@ -19,10 +20,15 @@ from persistmod.state import State
 
 
 class Source(Persistent):
-    """The source of a module, byte for byte."""
+    """The source of a module, byte for byte; stored compressed, since it is seldom read."""
 
     def __init__(self, data: bytes) -> None:
-        self.data = data
+        self._compressed = zlib.compress(data)
+
+    @property
+    def data(self) -> bytes:
+        """The bytes of the source."""
+        return zlib.decompress(self._compressed)
 
 
 # An image as it is stored: run, reason, and marshalled code, or for a closed module

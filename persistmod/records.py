@@ -14,6 +14,7 @@ and gives its live object.
 from __future__ import annotations
 
 import types
+import zlib
 from collections.abc import Mapping
 from contextlib import nullcontext
 from dataclasses import astuple
@@ -53,6 +54,15 @@ class PersistentDefinition(Persistent):
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {self.module_name}.{self.name}>"
+
+    @property
+    def source(self) -> str:
+        """The text of the definition; "" if it has none."""
+        return zlib.decompress(self._compressed).decode("utf-8", "surrogatepass")
+
+    @source.setter
+    def source(self, text: str) -> None:
+        self._compressed = zlib.compress(text.encode("utf-8", "surrogatepass"))
 
     @property
     def module_name(self) -> str:
