@@ -13,7 +13,7 @@ from __future__ import annotations
 import logging
 import types
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from itertools import chain
 from operator import is_
@@ -164,19 +164,17 @@ class LiveData:
         )
         return lambda: self._watched.__setitem__(record.name, before)
 
-    @contextmanager
-    def importing(self) -> Iterator[None]:
-        """Leave out what bodies change inside the outermost such block: they will do it again in every process."""
+    def __enter__(self) -> None:
+        """Begin an import: what bodies change inside the outermost one is left out, since they will do it again in every process."""
         self._imports_under_way += 1
-        try:
-            yield
-        finally:
-            self._imports_under_way -= 1
-            if not self._imports_under_way:
-                self._absorb()
+
+    def __exit__(self, *exception: object) -> None:
+        self._imports_under_way -= 1
+        if not self._imports_under_way:
+            self._absorb()
 
     def body_begins(self) -> None:
-        """Note, before a body runs inside such a block, what has changed already."""
+        """Note, before a body runs inside an import, what has changed already."""
         if self._imports_under_way and self._changed_before is None:
             self._changed_before = dict(self._rebound())
 
@@ -340,7 +338,7 @@ def of(connection: Connection) -> LiveData:
 
 def importing(connection: Connection | None) -> AbstractContextManager[None]:
     """Mark an import through a connection: what bodies change in other modules is not saved as their data."""
-    return nullcontext() if connection is None else of(connection).importing()
+    return nullcontext() if connection is None else of(connection)
 
 
 def body_begins(connection: Connection | None) -> None:
