@@ -17,6 +17,7 @@ from functools import partial
 from typing import Protocol, cast
 
 from persistmod import aside, imaging, journal, live, loading
+from persistmod.contents import Pack
 from persistmod.errors import BodyError, PersistmodError, ShadowedWarning, SourceError
 from persistmod.importer import importing, is_importing
 from persistmod.namespace import check_name
@@ -66,8 +67,7 @@ def adding(registry: Registry, records: list[PersistentModule]) -> Iterator[None
     for record in pending:
         module = sys.modules.get(record.name)
         if module is not None and loading.record_of(module) is record:
-            if record.run == "once":
-                record.watch(module, record.run == "once")
+            record.watch(module, is_closed(record))
             changes.on_abort(partial(live.forget, record.name, before if record.name in replaced else ()))
     _warn_of_shadowed(names)
 
@@ -157,8 +157,19 @@ def add_tree(registry: Registry, tree: Tree, run: str, progress: Progress | None
         closed = [record.name for record in records if is_closed(record)]
         for name, problem in registry.prove(closed, steps.next).items():
             registry.run_always(name, problem)
+        _pack(records)
     resources = tuple(f"{package}/{file}" for package, files in tree.resources.items() for file in files)
     return TreeReport(tuple(name for name in names if name not in stored), stored, resources, tree.skipped)
+
+
+def _pack(records: list[PersistentModule]) -> None:
+    """Keep the images of the running Python together, in records that are read in one go."""
+    pack = Pack()
+    for record in records:
+        image = record.image(current_tag())
+        if image is not None:
+            pack = pack if pack.has_room(image) else Pack()
+            record.keep_in(pack, current_tag())
 
 
 def _record_of(module: Module, run: str) -> PersistentModule:

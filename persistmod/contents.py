@@ -5,6 +5,7 @@ Each is a record of its own, so that it is read and written only when it is need
 
 from __future__ import annotations
 
+import zlib
 from collections.abc import Iterator, Mapping
 from dataclasses import astuple
 from typing import Any
@@ -14,47 +15,112 @@ from persistent import Persistent
 from persistmod.errors import DamagedRecordError
 from persistmod.imaging import ImageData
 from persistmod.livedata import Followed
+from persistmod.loading import Entry, file_name
 from persistmod.state import State
 
 
 class Source(Persistent):
-    """The source of a module, byte for byte."""
+    """The source of a module, byte for byte; stored compressed, since it is seldom read."""
 
     def __init__(self, data: bytes) -> None:
-        self.data = data
+        self._compressed = zlib.compress(data)
+
+    @property
+    def data(self) -> bytes:
+        """The bytes of the source."""
+        return zlib.decompress(self._compressed)
+
+
+# An image as it is stored: run, reason, and marshalled code, or for a closed module
+# (pickle, marshalled buffers, paths of persistent objects, trace).
+Content = tuple[str, str, bytes | tuple[bytes, bytes, tuple[str, ...], bytes]]
+
+
+def _content(image: ImageData) -> Content:
+    state = image.state
+    if state is None:
+        return image.run, image.reason, image.code
+    return image.run, image.reason, (state.pickle, state.buffers, state.persistent, image.trace)
+
+
+def _image(run: str, reason: str, content: Any) -> ImageData:
+    if isinstance(content, bytes):
+        return ImageData(run, reason, content, None)
+    opcodes, buffers, persistent, trace = content
+    return ImageData(run, reason, b"", State(opcodes, buffers, persistent), trace)
+
+
+def image_size(image: ImageData) -> int:
+    """Return the bytes of an image."""
+    state = image.state
+    return len(image.code) if state is None else len(state.pickle) + len(state.buffers) + len(image.trace)
 
 
 class Image(Persistent):
-    """What one Python keeps of a module: a cache, made again from the source where it is missing.
-
-    `content` is (pickle, marshalled buffers, paths of persistent objects, trace) for a closed module, marshalled code for any other.
-    """
+    """What one Python keeps of a module: a cache, made again from the source where it is missing."""
 
     def __init__(self, image: ImageData) -> None:
-        self.run = image.run
-        self.reason = image.reason
-        state = image.state
-        self.content = image.code if state is None else (
-            *(state.pickle, state.buffers, state.persistent, image.trace),
-        )
+        self.content = _content(image)
 
     def data(self, module: str) -> ImageData:
         """Return the image as data; a record that is not what it should be is a DamagedRecordError."""
-        content = self.content
         try:
-            if isinstance(content, bytes):
-                return ImageData(self.run, self.reason, content, None)
-            opcodes, buffers, persistent, trace = content
-            return ImageData(self.run, self.reason, b"", State(opcodes, buffers, persistent), trace)
-        except (ValueError, EOFError, TypeError) as error:
+            return _image(*self.content)
+        except _WRONG as error:
             raise damaged(module, "its image", error) from error
         finally:
             self._p_deactivate()  # it is read once, and big
 
-    @property
-    def size(self) -> int:
-        """The bytes of its content."""
-        return len(self.content) if isinstance(self.content, bytes) else sum(map(len, self.content))
+
+class Pack(Persistent):
+    """The images of modules that were added together, read in one load; it stays as it was made.
+
+    `images` is {module: (version, whether it is a package, content)}.
+    """
+
+    _v_read: set[str] | None = None
+    _v_size = 0
+
+    def __init__(self) -> None:
+        self.images: dict[str, tuple[int, bool, Content]] = {}
+
+    def has_room(self, image: ImageData) -> bool:
+        """Return whether one more image leaves a pack that is read in one go; there is always room for the first."""
+        return not self.images or self._v_size + image_size(image) <= _FULL
+
+    def put(self, module: str, version: int, is_package: bool, image: ImageData) -> None:
+        """Take the image of a module in, before the pack is stored."""
+        self.images[module] = (version, is_package, _content(image))
+        self._v_size += image_size(image)
+
+    def data(self, module: str) -> ImageData:
+        """Return the image of a module as data; errors as for `Image.data`."""
+        return self._read(module)[2]
+
+    def entry(self, module: str) -> Entry:
+        """Return all that an import of a module needs."""
+        version, is_package, image = self._read(module)
+        return Entry(module, file_name(module, is_package), is_package, True, image, version)
+
+    def _read(self, module: str) -> tuple[int, bool, ImageData]:
+        try:
+            version, is_package, content = self.images[module]
+            image = _image(*content)
+        except _WRONG as error:
+            raise damaged(module, "its image", error) from error
+        self._let_go_after(module)
+        return version, is_package, image
+
+    def _let_go_after(self, module: str) -> None:
+        """Become a ghost when the last module has been read: an import of a whole package needs no image twice."""
+        read = self._v_read = self._v_read or set()
+        read.add(module)
+        if len(read) >= len(self.images):
+            self._p_deactivate()
+
+
+_FULL = 512 * 1024
+_WRONG = (AttributeError, KeyError, TypeError, ValueError, EOFError)  # what reading a record that is none of ours raises
 
 
 def damaged(module: str, what: str, cause: Exception) -> DamagedRecordError:

@@ -51,8 +51,7 @@ def _convert(live: types.ModuleType, registry: Registry | None, run: str) -> Per
     loading.bind(live, record)
     if registry is not None:
         registry.register(record)
-        if image.state is not None:
-            record.watch(live, record.run == "once")
+        record.watch(live, image.state is not None)
     return record
 
 

@@ -1,6 +1,7 @@
 """Functions and classes in the walk: created empty, or from what is ready, and filled when their turn comes.
 
-A function is created from its code and empty cells; a class from its finished namespace, with None where a value is not ready.
+A function is created from its code, empty cells, and defaults that are atoms; a class from its finished namespace, with None where a value
+is not ready. What is complete when it is created is not filled.
 """
 
 from __future__ import annotations
@@ -41,26 +42,30 @@ class DefinitionWalker(Walker):
         if id(value.__code__) not in self.memo:
             self.save_code(value.__code__, path)
             self.write(POP)
-        if id(value) not in self.memo:
-            self.create_function(value)
-            self.unfilled[id(value)] = []
-            self.waiting[0].append(self.fill_function(value, path))
-        else:
+        if id(value) in self.memo:
             self.get(self.memo[id(value)])
+            return
+        slots, attributes = self.state_of_function(value)
+        defaults = slots.pop("__defaults__") if is_flat(slots.get("__defaults__")) else None
+        yield self.create_function(value, defaults, path)
+        if slots or attributes:
+            self.unfilled[id(value)] = []
+            self.waiting[0].append(self.fill_function(value, slots, attributes, path))
 
-    def create_function(self, value: types.FunctionType) -> None:
+    def create_function(self, value: types.FunctionType, defaults: tuple[Any, ...] | None, path: Path) -> Steps:
         self.save_reference("types", "FunctionType")
         self.write(MARK)
         self.get(self.memo[id(value.__code__)])
         self.get(self.memo[id(value.__globals__)])
-        if value.__closure__:
+        if value.__closure__ or defaults or value.__name__ != value.__code__.co_name:
             self.save_string(value.__name__)
-            self.write(pickle.NONE + MARK)
+        if value.__closure__ or defaults:
+            yield defaults, Path(path, ".__defaults__")
+        if value.__closure__:
+            self.write(MARK)
             for cell in value.__closure__:
                 self.get(self.memo[id(cell)])
             self.write(pickle.TUPLE)
-        elif value.__name__ != value.__code__.co_name:
-            self.save_string(value.__name__)
         self.write(pickle.TUPLE + pickle.REDUCE)
         self.memoize(value)
 
@@ -77,14 +82,24 @@ class DefinitionWalker(Walker):
             yield namespace, Path(path, ".__globals__")
         self.write(POP)
 
-    def fill_function(self, value: types.FunctionType, path: Path) -> Steps:
+    def state_of_function(self, value: types.FunctionType) -> tuple[dict[str, Any], dict[str, Any]]:
         own_globals = value.__globals__ is self.scope.namespace
         expected = self.scope.import_attributes.get("__name__") if own_globals else value.__globals__.get("__name__")
         slots, attributes = functions.state(value, expected)
         # The one is made of a tuple when it is first asked for, the other is not tracked while it holds atoms: both are the function's.
         self.temporary.update((id(slots.get("__annotations__")), id(slots.get("__kwdefaults__"))))
-        if slots or attributes:
-            yield from self.call_later("fill_function", value, (slots, attributes), path)
+        self.keep.append(slots)
+        return slots, attributes
+
+    def fill_function(self, value: types.FunctionType, slots: dict[str, Any], attributes: dict[str, Any], path: Path) -> Steps:
+        """Write a BUILD, which sets attributes in `__dict__`, then those of the second dictionary one by one."""
+        self.get(self.memo[id(value)])
+        if attributes:
+            yield self.save_attributes(attributes, path)
+        else:
+            self.write(pickle.NONE)
+        yield self.save_attributes(slots, path)
+        self.write(pickle.TUPLE2 + pickle.BUILD + POP)
         yield from self.unfilled.pop(id(value), ())
 
     def save_cell(self, cell: types.CellType, path: Path) -> None:
@@ -137,7 +152,7 @@ class DefinitionWalker(Walker):
 
     def is_ready(self, name: str, attribute: Any) -> bool:
         """Return whether a class attribute can be made before its class."""
-        if type(attribute) in ATOM_WRITERS or name in classes.READ_BY_TYPE:
+        if type(attribute) in ATOM_WRITERS or name in classes.READ_BY_TYPE or is_flat(attribute):
             return True
         if type(attribute) in (staticmethod, classmethod):
             return type(attribute.__func__) is types.FunctionType
@@ -167,12 +182,20 @@ class DefinitionWalker(Walker):
             return
         self.write(pickle.TUPLE1 + pickle.REDUCE)
         self.memoize(value)
-        # When its function is filled it copies again what it copied when it was made.
-        filling = self.call_later("fill_holder", value, (functions.added_attributes(value),), path)
         function = value.__func__
         while type(function) in (staticmethod, classmethod):
             function = function.__func__
+        added = functions.added_attributes(value)
+        # When its function is filled it copies again what it copied when it was made.
         if id(function) in self.unfilled:
-            self.unfilled[id(function)].append(filling)
-        else:
-            self.waiting[0].append(filling)
+            self.unfilled[id(function)].append(self.call_later("fill_holder", value, (added,), path))
+        elif added:
+            self.waiting[0].append(self.call_later("fill_holder", value, (added,), path))
+
+
+def is_flat(value: Any) -> bool:
+    """Return whether a value is a container of atoms, which needs nothing else to be made."""
+    kind = type(value)
+    if kind is dict:
+        return all(type(item) in ATOM_WRITERS for pair in value.items() for item in pair)
+    return kind in (tuple, list) and all(type(item) in ATOM_WRITERS for item in value)

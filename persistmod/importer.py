@@ -10,7 +10,7 @@ from __future__ import annotations
 import sys
 import threading
 import types
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from importlib.abc import MetaPathFinder, PathEntryFinder
 from importlib.machinery import ModuleSpec
@@ -20,7 +20,7 @@ from ZODB.POSException import POSKeyError, StateLoadError
 
 from persistmod import livedata
 from persistmod.errors import DamagedRecordError, HookError
-from persistmod.loading import ROOT, Record, spec_of
+from persistmod.loading import ROOT, Entry, Record, spec_of
 
 
 class RegistryFinder(MetaPathFinder):
@@ -28,6 +28,8 @@ class RegistryFinder(MetaPathFinder):
 
     def __init__(self, registry: Mapping[str, Record]) -> None:
         self.registry = registry
+        # Gives what needs no reading of a module's record; a mapping that is no registry lists nothing.
+        self._listed: Callable[[str], tuple[Record, Entry] | None] = getattr(registry, "listed", lambda name: None)
         # Guards the reading of records: a connection lets another thread see an object whose state is half loaded. Bodies never run
         # while it is held, since they import and so come back here from threads that wait for each other's modules.
         self._reading = threading.RLock()
@@ -41,11 +43,11 @@ class RegistryFinder(MetaPathFinder):
         if _is_closed(self.registry):
             return None
         with self._reading, _naming(fullname):
-            record = self.registry.get(fullname)
+            record, entry = self._listed(fullname) or (self.registry.get(fullname), None)
             if record is None:
                 livedata.body_begins(getattr(self.registry, "_p_jar", None))
                 return None
-            return spec_of(record)
+            return spec_of(record, entry)
 
     def path_hook(self, path: str) -> PathEntryFinder:
         """Be the finder of `__path__` of a package in the database, for `pkgutil`; `sys.path_hooks` calls it."""

@@ -13,7 +13,7 @@ from __future__ import annotations
 import logging
 import types
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from itertools import chain
 from operator import is_
@@ -80,11 +80,23 @@ class _Watched:
 
     def is_rebound(self) -> bool:
         before, now = self.before, self.namespace
-        return len(before) != len(now) or not all(map(is_, before.values(), now.values()))
+        if len(before) == len(now) and all(map(is_, before.values(), now.values())):
+            return False
+        if self.differences() != ({}, ()) or any(now.get(name, self) is not value for name, value in before.items()):
+            return True
+        self.before = dict(now)  # submodules were bound, as imports do; they are not looked at again
+        return False
 
     def is_among(self, oids: set[Any]) -> bool:
         """Return whether one of these is what the serial was read from."""
         return self.record._p_oid in oids or any(isinstance(part, Persistent) and part._p_oid in oids for part in self.serial)
+
+    def put_back(self) -> None:
+        """Bind the globals as they were; submodules that were imported meanwhile stay."""
+        changed, removed = self.differences()
+        bound = {name: value for name, value in self.namespace.items() if name not in changed and name not in self.before}
+        self.namespace.clear()
+        self.namespace.update({**self.before, **bound})
 
     def take(self) -> None:
         self.before = dict(self.namespace)
@@ -123,12 +135,18 @@ class LiveData:
         """The manager of the connection's transactions."""
         return self._connection.transaction_manager
 
-    def watch(self, record: DataRecord, module: types.ModuleType, is_closed: bool) -> None:
-        """Watch a module that has just been loaded, or added."""
+    def watch(
+        self,
+        name: str,
+        record: Any,
+        module: types.ModuleType,
+        is_closed: bool,
+        serial: tuple[object, ...],
+        stored: tuple[str, ...] = (),
+    ) -> None:
+        """Watch a module that has just been loaded, or added; `serial` and `stored` are the DataRecord's, which is not read here."""
         namespace = vars(module) if is_closed else {}
-        self._watched[record.name] = _Watched(
-            record, module, namespace, dict(namespace), record.data_serial(), record.stored_paths()
-        )
+        self._watched[name] = _Watched(record, module, namespace, dict(namespace), serial, stored)
 
     def renewed(self, record: DataRecord, module: types.ModuleType, names: Iterable[str], is_closed: bool) -> Callable[[], None]:
         """Note that an update has bound or deleted names, which are no data that changed; return what takes the note back."""
@@ -146,19 +164,17 @@ class LiveData:
         )
         return lambda: self._watched.__setitem__(record.name, before)
 
-    @contextmanager
-    def importing(self) -> Iterator[None]:
-        """Leave out what bodies change inside the outermost such block: they will do it again in every process."""
+    def __enter__(self) -> None:
+        """Begin an import: what bodies change inside the outermost one is left out, since they will do it again in every process."""
         self._imports_under_way += 1
-        try:
-            yield
-        finally:
-            self._imports_under_way -= 1
-            if not self._imports_under_way:
-                self._absorb()
+
+    def __exit__(self, *exception: object) -> None:
+        self._imports_under_way -= 1
+        if not self._imports_under_way:
+            self._absorb()
 
     def body_begins(self) -> None:
-        """Note, before a body runs inside such a block, what has changed already."""
+        """Note, before a body runs inside an import, what has changed already."""
         if self._imports_under_way and self._changed_before is None:
             self._changed_before = dict(self._rebound())
 
@@ -267,8 +283,7 @@ class LiveData:
 
     def _take_back(self, watched: _Watched) -> None:
         if watched.is_rebound():
-            watched.namespace.clear()
-            watched.namespace.update(watched.before)
+            watched.put_back()
         if watched.is_marked:
             self._follow(watched)
             watched.take()
@@ -323,7 +338,7 @@ def of(connection: Connection) -> LiveData:
 
 def importing(connection: Connection | None) -> AbstractContextManager[None]:
     """Mark an import through a connection: what bodies change in other modules is not saved as their data."""
-    return nullcontext() if connection is None else of(connection).importing()
+    return nullcontext() if connection is None else of(connection)
 
 
 def body_begins(connection: Connection | None) -> None:

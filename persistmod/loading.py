@@ -23,6 +23,7 @@ import types
 import weakref
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import Any, Protocol
 
 from persistmod import imaging, livedata, pickling, rebuilding
@@ -91,17 +92,37 @@ def bind(module: types.ModuleType, record: Record) -> None:
     _records[module] = record
 
 
-def spec_of(record: Record) -> importlib.machinery.ModuleSpec:
-    """Return the spec of a module of the database; finding it reads the record and its image."""
-    image = record.image(current_tag())
-    kind: type[RecordLoader] = CodeLoader if image is not None and image.state is None else ImageLoader
-    if not record.has_source:
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """What an import needs to know of a module.
+
+    With a `version` it stands for the whole record, which then need not be read: nothing of the module was changed at run time.
+    """
+
+    name: str
+    filename: str
+    is_package: bool
+    has_source: bool
+    image: ImageData | None
+    version: int | None = None
+
+
+def entry_of(record: Record) -> Entry:
+    """Return what an import needs to know, as the record has it."""
+    return Entry(record.name, record.filename, record.is_package, record.has_source, record.image(current_tag()))
+
+
+def spec_of(record: Record, entry: Entry | None = None) -> importlib.machinery.ModuleSpec:
+    """Return the spec of a module of the database; finding it reads the record and its image, unless `entry` tells all."""
+    entry = entry or entry_of(record)
+    kind: type[RecordLoader] = CodeLoader if entry.image is not None and entry.image.state is None else ImageLoader
+    if not entry.has_source:
         kind = NamespaceLoader
-    loader = kind(record, image)
-    spec = importlib.machinery.ModuleSpec(record.name, loader, origin=record.filename, is_package=record.is_package)
-    if record.is_package:
-        spec.submodule_search_locations = [record.filename.rpartition("/")[0]]
-    spec.has_location = record.has_source
+    loader = kind(record, entry)
+    spec = importlib.machinery.ModuleSpec(entry.name, loader, origin=entry.filename, is_package=entry.is_package)
+    if entry.is_package:
+        spec.submodule_search_locations = [entry.filename.rpartition("/")[0]]
+    spec.has_location = entry.has_source
     return spec
 
 
@@ -152,11 +173,11 @@ def assert_loader(spec: importlib.machinery.ModuleSpec) -> importlib.abc.Loader:
     return spec.loader
 
 
-def offer_source(record: Record) -> None:
+def offer_source(record: Record, filename: str) -> None:
     """Let `linecache` find the source also without the module at hand, as debuggers ask, which make file names absolute."""
     entry = (functools.partial(_text, record),)
-    for filename in (record.filename, os.path.abspath(record.filename)):
-        linecache.cache[filename] = entry  # a lazy entry, as linecache.lazycache makes it
+    for path in (filename, os.path.abspath(filename)):
+        linecache.cache[path] = entry  # a lazy entry, as linecache.lazycache makes it
 
 
 def _text(record: Record) -> str | None:
@@ -166,9 +187,11 @@ def _text(record: Record) -> str | None:
 class RecordLoader(importlib.abc.InspectLoader):
     """What every loader of this module offers to tools: source, code, file name, data files."""
 
-    def __init__(self, record: Record, image: ImageData | None) -> None:
+    def __init__(self, record: Record, entry: Entry) -> None:
         self.record = record
-        self.image = image  # until the module is loaded: a process keeps no image beside the module made from it
+        self.name = entry.name
+        self.image = entry.image  # until the module is loaded: a process keeps no image beside the module made from it
+        self._version = entry.version
 
     @property
     def connection(self) -> Any:
@@ -179,8 +202,8 @@ class RecordLoader(importlib.abc.InspectLoader):
     def create_module(self, spec: importlib.machinery.ModuleSpec) -> types.ModuleType:
         module = types.ModuleType(spec.name)
         bind(module, self.record)
-        if self.record.has_source:
-            offer_source(self.record)
+        if spec.has_location and spec.origin:
+            offer_source(self.record, spec.origin)
         return module
 
     def is_package(self, fullname: str) -> bool:
@@ -194,13 +217,11 @@ class RecordLoader(importlib.abc.InspectLoader):
 
     def get_code(self, fullname: str) -> types.CodeType | None:
         """Return the code of the body: compiled now for a closed module, which does not keep it."""
-        if not self.record.has_source:
-            return None
         image = self.image or self.record.image(current_tag())
-        if image is None or not image.code:
-            return self.record.body().code
-        code: types.CodeType = marshal.loads(image.code)
-        return code
+        if image is not None and image.code:
+            code: types.CodeType = marshal.loads(image.code)
+            return code
+        return self.record.body().code if self.record.has_source else None
 
     def get_data(self, path: str) -> bytes:
         """Return a data file of the package by its file name, or the source by the module's own."""
@@ -215,6 +236,13 @@ class RecordLoader(importlib.abc.InspectLoader):
 
     def get_resource_reader(self, fullname: str) -> ResourceReader | None:
         return ResourceReader(fullname, self._files()) if self.record.is_package else None
+
+    def _loaded(self, module: types.ModuleType, image: ImageData) -> None:
+        """Have the record complete a module that has been made, unless it is known to have nothing to say; have it watched."""
+        if self._version is None:
+            self.record.loaded(module, image)
+        else:
+            livedata.of(self.connection).watch(self.name, self.record, module, image.state is not None, (self._version,))
 
     def _files(self) -> PackageFiles:
         return PackageFiles(self.record.name, self.record, self.record.registry)
@@ -233,7 +261,7 @@ class CodeLoader(RecordLoader):
             super().exec_module(module)
             image, self.image = self.image, None
             if image is not None:
-                self.record.loaded(module, image)
+                self._loaded(module, image)
 
 
 CodeLoader.exec_module.__code__ = CodeLoader.exec_module.__code__.replace(co_filename="<frozen importlib._bootstrap>")
@@ -253,8 +281,9 @@ class ImageLoader(RecordLoader):
         with livedata.importing(self.connection):
             image, self.image = self.image, None
             if image is None or not self.fill(module, image):
-                image = self._run(module)
-            self.record.loaded(module, image)
+                self.record.loaded(module, self._run(module))
+            else:
+                self._loaded(module, image)
 
     def fill(self, module: types.ModuleType, image: ImageData) -> bool:
         """Load the state; False, with the namespace as before, if what it refers to is not what it was."""
@@ -265,12 +294,15 @@ class ImageLoader(RecordLoader):
         namespace["__builtins__"] = builtins.__dict__
         try:
             with collector_off():
-                pickling.load(image.state, namespace, self.record.persistent_object)
+                pickling.load(image.state, namespace, self._persistent_object)
         except (ImportError, AttributeError, TypeError, LookupError, ValueError, rebuilding.Outdated):
             namespace.clear()
             namespace.update(before)
             return False
         return True
+
+    def _persistent_object(self, path: str) -> Any:
+        return self.record.persistent_object(path)
 
     def _run(self, module: types.ModuleType) -> ImageData:
         record = self.record

@@ -28,7 +28,7 @@ from persistmod import imaging
 from persistmod.errors import PersistmodError
 from persistmod.imaging import ImageData
 from persistmod.importer import RegistryFinder
-from persistmod.loading import ImageLoader, Record
+from persistmod.loading import ImageLoader, Record, entry_of
 from persistmod.source import Body, compile_source, current_tag
 
 # Called with (steps done, steps in all, name of the module that is next).
@@ -154,7 +154,7 @@ class _ProvingLoader(ImageLoader):
     """Walks a closed module when it has just been loaded; `verdicts` gets what was found, by module."""
 
     def __init__(self, loader: ImageLoader, verdicts: dict[str, str | None]) -> None:
-        super().__init__(loader.record, loader.image)
+        super().__init__(loader.record, entry_of(loader.record))
         self._verdicts = verdicts
 
     def fill(self, module: types.ModuleType, image: ImageData) -> bool:

@@ -28,12 +28,25 @@ def module(name: str) -> Any:
 def import_at(namespace: dict[str, Any], line: int, filename: str, name: str, fromlist: tuple[str, ...], level: int) -> None:
     """Import as the statement at `filename`, `line` of the module's body did.
 
-    The import runs in a frame of that place, so that a warning of the imported module points there, as it does when the body runs.
+    The import runs in a frame of that place, so that a warning of the imported module points there, as it does when the body runs; what is
+    imported already does not warn.
     """
+    if _is_imported(namespace, name, fromlist, level):
+        __import__(name, namespace, namespace, fromlist, level)
+        return
     code = _import_statement.__code__.replace(
         co_filename=filename, co_firstlineno=line, co_name="<module>", co_qualname="<module>", co_linetable=_one_line
     )
     types.FunctionType(code, namespace)(__import__, name, namespace, fromlist, level)
+
+
+def _is_imported(namespace: dict[str, Any], name: str, fromlist: tuple[str, ...], level: int) -> bool:
+    """Return whether an import finds its module, and all that is taken from it, ready."""
+    if level:
+        package = str(namespace.get("__package__")).rsplit(".", level - 1)[0]
+        name = f"{package}.{name}" if name else package
+    found = getattr(sys.modules.get(name), "__dict__", None)
+    return found is not None and all(attribute in found for attribute in fromlist)
 
 
 class Outdated(Exception):
@@ -86,8 +99,13 @@ def new_class(metaclass: type, name: str, bases: tuple[type, ...], namespace: di
     `__init_subclass__` is kept quiet by other bases, which are replaced by the true ones. CPython assigns `__bases__` only between
     classes of one layout, so what decides the layout must stay, or have a stand-in.
     """
-    if all(_is_quiet(base) for base in bases):
-        return type.__new__(metaclass, name, bases, namespace)
+    for base in bases:
+        if not _is_quiet(base):
+            return _new_class_quietly(metaclass, name, bases, namespace)
+    return type.__new__(metaclass, name, bases, namespace)
+
+
+def _new_class_quietly(metaclass: type, name: str, bases: tuple[type, ...], namespace: dict[str, Any]) -> type:
     layout = _layout_base(bases)
     stand_ins: list[tuple[type, type]] = []
     quiet_bases = (_Quiet, *bases) if _solid(layout) is not object else (_stand_in(layout, stand_ins),)
@@ -178,13 +196,6 @@ def fill_instance(instance: Any, attributes: dict[Any, Any], slots: tuple[tuple[
         object.__getattribute__(instance, "__dict__").update(attributes)
     for owner, name, value in slots:
         type(instance).__mro__[owner].__dict__[name].__set__(instance, value)
-
-
-def fill_function(function: types.FunctionType, slots: dict[str, Any], attributes: dict[str, Any]) -> None:
-    """Set the attributes of a function: the built-in ones of `slots`, then those of its `__dict__`."""
-    for name, value in slots.items():
-        setattr(function, name, value)
-    function.__dict__.update(attributes)
 
 
 def fill_holder(holder: staticmethod[Any, Any] | classmethod[Any, Any, Any], attributes: dict[str, Any]) -> None:

@@ -1,18 +1,20 @@
 """The records: what a module is in the database.                                         # stored: format 1
 
     PersistentModule ── _source ──> Source           the bytes of the source; read when somebody asks for them
-                     ── _images ──> {tag: Image}     one per Python: the state of a closed module, the code of any other
+                     ── _images ──> {tag: Image | Pack}  one per Python: the state of a closed module, the code of any other
                      ── _definitions ──> Definitions {canonical name: PersistentFunction | PersistentClass}
                      ── _data ──> ModuleData         what a closed module changed at run time, and its persistent objects
                      ── _resources ──> Resources     data files of a package
 
-An import reads two records: the module and its image. A `PersistentFunction` or `PersistentClass` is written only when that definition
-changes. Any record may be stored anywhere in the database and gives its live object.
+An import reads the module and its image; where the registry lists the image, in a Pack with others, it does not read the module.
+A `PersistentFunction` or `PersistentClass` is written only when that definition changes. Any record may be stored anywhere in the database
+and gives its live object.
 """
 
 from __future__ import annotations
 
 import types
+import zlib
 from collections.abc import Mapping
 from contextlib import nullcontext
 from dataclasses import astuple
@@ -21,9 +23,10 @@ from typing import Any
 from persistent import Persistent
 
 from persistmod import datastate, following, imaging, livedata, loading, pickling
-from persistmod.contents import Files, Image, Leak, ModuleData, Resource, Resources, Source, damaged
+from persistmod.contents import Files, Image, Leak, ModuleData, Resource, Resources, Source, damaged, image_size
 from persistmod.errors import DamagedRecordError, PersistmodError
 from persistmod.following import Version
+from persistmod.images import Imaged, Listing
 from persistmod.imaging import ImageData
 from persistmod.importer import importing, is_importing
 from persistmod.loading import file_name
@@ -51,6 +54,15 @@ class PersistentDefinition(Persistent):
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {self.module_name}.{self.name}>"
+
+    @property
+    def source(self) -> str:
+        """The text of the definition; "" if it has none."""
+        return zlib.decompress(self._compressed).decode("utf-8", "surrogatepass")
+
+    @source.setter
+    def source(self, text: str) -> None:
+        self._compressed = zlib.compress(text.encode("utf-8", "surrogatepass"))
 
     @property
     def module_name(self) -> str:
@@ -90,7 +102,7 @@ class PersistentClass(PersistentDefinition):
         return live
 
 
-class PersistentModule(livedata.Followed):
+class PersistentModule(Imaged):
     """The record of a module.
 
     `name`, `version`, `is_package`, `requested_run` and `registry` (None if it is in none) are plain attributes.
@@ -106,9 +118,9 @@ class PersistentModule(livedata.Followed):
         self.is_package = package
         self.requested_run = run
         self._filename = filename
-        self.registry: Mapping[str, PersistentModule] | None = None
+        self.registry: Listing | None = None
         self._source = None if source is None else Source(source)
-        self._images: dict[str, Image] = {}
+        self._images = {}
         self._definitions: Definitions | None = None
         self._data: ModuleData | None = None
         self._resources: Resources | None = None
@@ -166,37 +178,10 @@ class PersistentModule(livedata.Followed):
     # The images
 
     @property
-    def run(self) -> str:
-        """How the running Python loads the module: "once" from its state, "always" by its body."""
-        image = self._any_image()
-        return image.run if image is not None else "always"
-
-    @property
-    def run_reason(self) -> str:
-        """Why the body runs in every process; "" for a module that is closed."""
-        image = self._any_image()
-        if image is None:
-            return "its body has not run yet" if self.has_source else "a namespace package has no body"
-        return image.reason
-
-    @property
     def size(self) -> int:
         """The bytes of the source and of the image of the running Python."""
         image = self._any_image()
-        return len(self.source_bytes) + (image.size if image is not None else 0)
-
-    @property
-    def tags(self) -> tuple[str, ...]:
-        """The Pythons that have an image."""
-        return tuple(sorted(self._images))
-
-    def _any_image(self) -> Image | None:
-        return self._images.get(current_tag()) or next(iter(self._images.values()), None)
-
-    def image(self, tag: str) -> ImageData | None:
-        """Return the image for a tag, None if there is none."""
-        image = self._images.get(tag)
-        return None if image is None else image.data(self.name)
+        return len(self.source_bytes) + (image_size(image) if image is not None else 0)
 
     def keep_image(self, tag: str, image: ImageData, persistent: dict[str, Any]) -> None:
         """Store an image, unless the database is read-only; persistent objects that are known by their path are kept."""
@@ -211,6 +196,11 @@ class PersistentModule(livedata.Followed):
             data = self._writable_data()
             data.persistent = {**persistent, **data.persistent}
 
+    @property
+    def has_more(self) -> bool:
+        """Whether an import needs more of the record than its images."""
+        return self._data is not None or self._filename is not None or bool(self.leaks)
+
     def persistent_object(self, path: str) -> Any:
         """Return the persistent object that the body made at a path."""
         if self._data is None:
@@ -220,6 +210,7 @@ class PersistentModule(livedata.Followed):
     def _writable_data(self) -> ModuleData:
         if self._data is None:
             self._data = ModuleData()
+            self._unlist(self.tags)
         return self._data
 
     def loaded(self, module: types.ModuleType, image: ImageData) -> None:
@@ -250,12 +241,13 @@ class PersistentModule(livedata.Followed):
             following.follow(self.name, module, image, self.persistent_object, spec, edit, self.leaks)
         self.restore_leaks(module)
         datastate.put(vars(module), self.stored_data()[0])
-        loading.offer_source(self)
+        loading.offer_source(self, self.filename)
 
     def watch(self, module: types.ModuleType, is_closed: bool) -> None:
-        """Have the live module follow the record in its connection, and the data of a closed one saved and taken back, too."""
+        """Have new versions followed, and the data of a closed module saved and taken back with the transactions of the connection."""
         if self._p_jar is not None:
-            livedata.of(self._p_jar).watch(self, module, is_closed)
+            serial, stored = self.data_serial(), self.stored_paths()
+            livedata.of(self._p_jar).watch(self.name, self, module, is_closed, serial, stored)
 
     # Data at run time
 

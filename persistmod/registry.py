@@ -1,6 +1,10 @@
 """The registry: name -> module record, one per database.                                        # stored: format 1
 
-    root["persistmod"] -> Registry -> OOBTree {name: PersistentModule}
+    root["persistmod"] -> Registry ── _modules ──> OOBTree {name: PersistentModule}
+                                   ── _listed ──> OOBTree {"name tag": (PersistentModule, Pack) | None}
+
+What is listed is imported without reading its record. None says that there is no such short way any more: were the key deleted, two
+transactions that change two modules could empty a bucket between them, which is a conflict.
 
 `add` runs a body once, as an import does, and is all or nothing: after an error the registry, `sys.modules` and the parent package are as
 before. Nothing commits but the caller; an abort takes what was added out of `sys.modules` again.
@@ -25,6 +29,8 @@ from ZODB.utils import z64
 from persistmod import adding, imaging, journal, live, loading, trees, updating, verifying
 from persistmod.adding import TreeReport
 from persistmod.errors import InvalidNameError, NameTakenError, NotRegisteredError, StorageError
+from persistmod.images import Listing
+from persistmod.loading import Entry
 from persistmod.namespace import check_name
 from persistmod.plans import Plan
 from persistmod.proving import Progress, Prover, payload_of
@@ -78,13 +84,14 @@ class _Anything:
         """Its state does not matter."""
 
 
-class Registry(Persistent, Mapping[str, PersistentModule]):
+class Registry(Persistent, Listing):
     """The modules of a database by name."""
 
     _v_pending: Mapping[str, PersistentModule] = types.MappingProxyType({})
 
     def __init__(self) -> None:
         self._modules: OOBTree = OOBTree()
+        self._listed: OOBTree = OOBTree()
 
     def __repr__(self) -> str:
         return f"<Registry of {len(self)} modules>"
@@ -211,9 +218,29 @@ class Registry(Persistent, Mapping[str, PersistentModule]):
         """Register what is pending."""
         for name, record in self._v_pending.items():
             self._modules[name] = record
+            self._listed.update({_key(name, tag): (record, pack) for tag, pack in record.listed().items()})
             if self._p_jar is not None:
                 self._p_jar.add(record)
         self._v_pending = {}
+
+    def listed(self, name: str) -> tuple[PersistentModule, Entry] | None:
+        """Return a record and what an import needs to know of it, if that can be known without reading the record."""
+        found = None if name in self._v_pending else self._listed.get(_key(name, current_tag()))
+        return None if found is None else (found[0], found[1].entry(name))
+
+    def unlist(self, name: str, tag: str = "") -> None:
+        """Have an import read the record of a module again; without a tag, for every Python."""
+        keys = [_key(name, tag)] if tag else list(self._listed.keys(_key(name, ""), f"{name}!"))
+        for key in keys:
+            if self._listed.get(key) is not None:
+                self._listed[key] = None
+
+    def is_listed_wrongly(self, name: str) -> bool:
+        """Return whether an import of a module gets an image that its record does not have."""
+        record = self[name]
+        right = {_key(name, tag): (record, pack) for tag, pack in record.listed().items()}
+        listed = self._listed.items(_key(name, ""), f"{name}!")
+        return any(found is not None and right.get(key) != found for key, found in listed)
 
     def check(self, record: PersistentModule) -> None:
         """Raise what `add` would raise for a record: the name is taken or impossible, the database is read-only."""
@@ -255,12 +282,17 @@ class Registry(Persistent, Mapping[str, PersistentModule]):
         self[name]
         changes = journal.of(self)
         for found in (*self.below(name), name):
+            self.unlist(found)
             del self._modules[found]
             changes.on_abort(live.forgotten(found))
 
     def verify(self, progress: Progress | None = None) -> list[Finding]:
         """Read every record, compile every source, load every closed module in a fresh process; return what is wrong."""
         return verifying.verify(self, progress)
+
+
+def _key(name: str, tag: str) -> str:
+    return f"{name} {tag}"  # no name holds a space, so all tags of one name are a range
 
 
 def new_record(

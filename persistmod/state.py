@@ -11,6 +11,7 @@ import sys
 import types
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from itertools import chain
 from typing import Any, NamedTuple, Protocol
 
 from persistmod.errors import ConversionError
@@ -108,12 +109,7 @@ def load(state: State, into: dict[str, Any], persistent: Callable[[str], Any] | 
     buffers: Iterator[Any] = iter(marshal.loads(state.buffers))
     if state.persistent:
         buffers = _with_persistent(buffers, state, persistent or _no_persistent)
-    pickle.loads(state.pickle, buffers=_first(into, buffers))
-
-
-def _first(namespace: dict[str, Any], buffers: Iterator[Any]) -> Iterator[Any]:
-    yield namespace
-    yield from buffers
+    pickle.loads(state.pickle, buffers=chain((into,), buffers))
 
 
 def _with_persistent(buffers: Iterator[Any], state: State, persistent: Callable[[str], Any]) -> Iterator[Any]:

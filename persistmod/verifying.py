@@ -28,6 +28,7 @@ class Verifiable(Protocol):
 
     def __iter__(self) -> Iterator[str]: ...
     def __getitem__(self, name: str) -> PersistentModule: ...
+    def is_listed_wrongly(self, name: str) -> bool: ...
     def prove(self, names: Iterable[str], progress: Progress | None = None) -> dict[str, str]: ...
 
 
@@ -60,6 +61,8 @@ def _verify_record(registry: Verifiable, name: str) -> Iterator[Finding]:
     except Exception as error:  # a damaged record may raise anything while it is read
         yield Finding(name, "", str(damaged(name, "its record", error)))
         return
+    if registry.is_listed_wrongly(name):
+        yield Finding(name, "", f"module {name!r}: imports get an image that its record does not have; add the module again")
     for definition in record.definitions.values():
         if definition.name not in bound and definition.name not in record.leaks and (definition.source or is_closed(record)):
             problem = f"module {name!r} does not bind {definition.name!r}, of which there is a record"

@@ -64,12 +64,12 @@ def renew(record: PersistentModule, module: Any, version: NewVersion, writes: Wr
         if stored is not None:
             record.save_data(stored[0], namespace, stored[1])
         record.keep_persistent(version.persistent)
-        loading.offer_source(record)
+        loading.offer_source(record, record.filename)
 
     def undo() -> None:
         for forget in watched:
             forget()
-        loading.offer_source(record)
+        loading.offer_source(record, record.filename)
         if record._p_jar is None or record._p_serial == z64:
             _set_state(record, state)
             for definition, before in definition_states:

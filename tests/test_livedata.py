@@ -238,3 +238,20 @@ def test_what_files_change_while_a_closed_module_is_loaded_is_not_saved_as_data(
     use = path + "import hub, user; assert hub.current is not None; transaction.commit(); print(registry['user'].run)"
     assert database.run(use) == "once\n"
     assert database.run("import hub; print(hub.current)") == "None\n"
+
+
+def test_submodule_that_was_imported_survives_the_abort_of_a_change(tmp_path):
+    database = Database(tmp_path)
+    with database.open() as registry:
+        registry.add("pack", "n = 0\n", package=True)
+        registry.add("pack.sub", "x = 1\n")
+        transaction.commit()
+    program = """
+    import pack
+    transaction.commit()
+    pack.n = 5
+    import pack.sub
+    transaction.abort()
+    assert pack.n == 0 and pack.sub.x == 1
+    """
+    database.run(program)

@@ -469,3 +469,25 @@ if sys.version_info >= (3, 12):
         assert first.__constraints__ == (int, str) and second.__bound__ == "C"
         assert [type(p).__name__ for p in m.bounded.__type_params__] == ["TypeVar", "TypeVar", "TypeVarTuple", "ParamSpec"]
         assert m.inner.__annotations__["x"] is m.outer.__type_params__[0]
+
+
+@module("""
+    SHARED = (1, "two")
+    def f(a=1, b="two"): return a, b
+    def g(a, b): return a, b
+    f.__defaults__ = g.__defaults__ = SHARED
+    def h(a=(), b=None, *, c=3): return a, b, c
+""")
+def test_defaults_that_are_atoms_stay_one_tuple(m):
+    assert m.f.__defaults__ is m.g.__defaults__ is m.SHARED
+    assert m.f() == m.g() == (1, "two") and m.h() == ((), None, 3)
+
+
+@module("""
+    def f(a=[]): return a
+    f.__setstate__ = f.__dict__["__getstate__"] = lambda *arguments: 1 / 0
+    f.other = f
+""")
+def test_function_with_attributes_named_as_those_of_the_pickle_protocol(m):
+    assert sorted(vars(m.f)) == ["__getstate__", "__setstate__", "other"]
+    assert m.f.other is m.f and m.f() == []
