@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import abc
 import builtins
-import dis
 import gc
 import importlib._bootstrap
 import inspect
@@ -24,10 +23,12 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from itertools import islice
 from typing import Any, Self
 
 from persistmod import holders
 from persistmod.outside import Outside
+from persistmod.reading import SysReads
 from persistmod.scope import ModuleScope
 from persistmod.source import Body, ImportStatement
 from persistmod.state import ImportStep, stored_items
@@ -52,13 +53,10 @@ _SYS_READS = frozenset(("getfilesystemencoding", "getrecursionlimit", "gettrace"
 _READING_MODULES = frozenset(
     ("platform", "locale", "sysconfig", "getpass", "tempfile", "uuid", "secrets", "subprocess", "socket", "random", "site")
 )
-# Attributes of `sys` that differ between processes and that a body may read without a call.
-_SYS_ATTRIBUTES = frozenset(
-    (
-        *("argv", "orig_argv", "path", "executable", "prefix", "exec_prefix", "base_prefix", "base_exec_prefix"),
-        *("warnoptions", "_xoptions", "pycache_prefix", "flags"),
-    )
-)
+
+
+# How many reasons are told, and looked for where that takes time.
+ENOUGH_REASONS = 3
 
 
 @dataclass(slots=True)
@@ -76,10 +74,13 @@ class Observation:
     taken: Counter[int] = field(default_factory=Counter)
     ignored_holders: set[int] = field(default_factory=set)
     registered: list[type] = field(default_factory=list)  # ABCs with which the body registered a class
+    # Ids of what the body did not make alone, of what the collector does not know.
+    shared: set[int] = field(default_factory=set)
 
     def scope(self) -> ModuleScope:
         """Return the scope in which the namespace is walked."""
-        return ModuleScope(self.module, self.namespace, self.import_attributes, self.steps, self.statements, self.made)
+        shared = frozenset(self.shared)
+        return ModuleScope(self.module, self.namespace, self.import_attributes, self.steps, self.statements, self.made, shared)
 
     def handed_out(self) -> list[str]:
         """Return what of the things that the body made is held by somebody else, as reasons."""
@@ -116,11 +117,12 @@ class Making:
 
     def resume(self) -> None:
         gc.disable()
+        repr([None])  # makes the list in which C keeps what it is about to show, one for the thread
         _empty_youngest_generation()
         self._collections = _collections()
 
     def pause(self) -> None:
-        self._segments.append([value for value in gc.get_objects(0) if type(value) is not types.FrameType])
+        self._segments.append([value for value in gc.get_objects(0) if not _belongs_to_the_interpreter(value)])
         self.spoilt = self.spoilt or _collections() != self._collections
 
     def made(self) -> dict[int, Any]:
@@ -154,13 +156,14 @@ class Observer(Making):
 
     def __init__(self, module: str, namespace: dict[str, Any], body: Body) -> None:
         super().__init__()
-        self._readers = set(_codes_that_name_sys_attributes(body.code))
-        self._lines: set[tuple[types.CodeType, int]] = set()
+        statements = list(body.imports)
+        self._reads = SysReads(namespace, statements, lambda: bool(self._depth))
         self.observation = Observation(module, namespace, dict(namespace))
         self._statements: dict[tuple[str, int, tuple[str, ...]], list[ImportStatement]] = {}
-        for statement in body.imports:
+        for statement in statements:
             self._statements.setdefault((statement.name, statement.level, statement.fromlist), []).append(statement)
         self._registered: list[type] = []
+        self.own = {id(namespace)}
         # Imports as a flat list of atoms: a tuple or an object for each would be taken for something that the body made.
         self._imports: list[Any] = []
 
@@ -169,37 +172,57 @@ class Observer(Making):
         # Not the wrapper of an observer around this one: a chain of imports would become a chain of wrappers.
         outer = getattr(self._previous_import, "__self__", None)
         self._do_import: Callable[..., Any] = outer._do_import if isinstance(outer, Observer) else self._previous_import
-        builtins.__import__ = self._import
+        builtins.__import__ = self._importer = self._import
         self._sharing = shared_snapshot()
         self.outside = self._sharing.__enter__()
         self._previous_trace = sys.gettrace()
-        if self._readers:
-            sys.settrace(self._trace)
+        sys.settrace(self._reads.trace)
         return super().__enter__()
 
     def __exit__(self, *exception: object) -> None:
         super().__exit__(*exception)
         self._sharing.__exit__(None, None, None)
-        if self._readers:
-            sys.settrace(self._previous_trace)
+        sys.settrace(self._previous_trace)
         builtins.__import__ = self._previous_import
 
     def resume(self) -> None:
+        gc.disable()  # a snapshot makes many objects that stay
         self.outside.take(self.observation.namespace)
         if self._segments:
-            self.observation.taken += self._references_of_others() - self._references_before
+            self.observation.taken.update(self._references_of_others())
+            self.observation.taken.subtract(self._references_before)
         super().resume()
 
     def _references_of_others(self) -> Counter[int]:
         values = [value for segment in self._segments for value in segment]
-        return holders.excess(values, self.observation.namespace)
+        return holders.excess_of_made(values, self.observation.namespace)
 
     def pause(self) -> None:
         super().pause()
+        self._note_own()
+        missing = ENOUGH_REASONS - len(self.observation.reasons)
+        for reason in islice(self.outside.reasons(self.own), max(0, missing)):
+            self.observation.because(reason)
         if self._depth:
             self._references_before = self._references_of_others()
-        for reason in self.outside.reasons(self.observation.namespace):
-            self.observation.because(reason)
+
+    def _note_own(self) -> None:
+        """Note what the body has made so far: other modules may hold it from now on, and it is still no part of the outside."""
+        # A dictionary of other modules joins the youngest generation when it first gets something that the collector must see.
+        ours = self._reads.own_objects()
+        segment = [value for value in self._segments[-1] if not self.outside.knows(value) and id(value) not in ours]
+        self._segments[-1] = segment
+        namespace = self.observation.namespace
+        self.own.update(map(id, segment))
+        untracked, shared = holders.untracked([value for segment in self._segments for value in segment], namespace)
+        self.observation.shared |= shared - self.own
+        self.own |= untracked - self.observation.shared
+
+    def restore(self) -> None:
+        """Put back what the body has changed outside; the snapshot must be a restorable one."""
+        current, builtins.__import__ = builtins.__import__, self._importer  # as it was when the snapshot was taken
+        self.outside.restore(self.own)
+        builtins.__import__ = current
 
     # Imports
 
@@ -239,13 +262,6 @@ class Observer(Making):
             self._python_call(frame)
         elif event == "c_call":
             self._builtin_call(frame, argument)
-
-    def _trace(self, frame: types.FrameType, event: str, argument: Any) -> Any:
-        """Note the lines that run in code that names a process-dependent attribute of `sys`."""
-        if frame.f_code not in self._readers:
-            return None
-        self._lines.add((frame.f_code, frame.f_lineno))
-        return self._trace
 
     def _python_call(self, frame: types.FrameType) -> None:
         code = frame.f_code
@@ -299,7 +315,7 @@ class Observer(Making):
         """Return the observation, with all reasons but those that only the walk can find."""
         observation = self.observation
         self._conclude_imports()
-        for attribute in _sys_reads(self._lines, observation.namespace):
+        for attribute in self._reads.conclude():
             observation.because(f"its body reads sys.{attribute}")
         if self.spoilt:
             observation.because("its body runs the garbage collector")
@@ -326,6 +342,14 @@ _OWN_GLOBALS = globals()
 Observer._import.__code__ = Observer._import.__code__.replace(co_filename="<frozen importlib._bootstrap>")
 
 
+def _belongs_to_the_interpreter(value: Any) -> bool:
+    """Return whether a new object is a frame, the function of a module's code, or a tuple that C is about to fill and may resize."""
+    kind = type(value)
+    if kind is tuple:
+        return len(value) != len(gc.get_referents(value))
+    return kind is types.FrameType or (kind is types.FunctionType and value.__code__.co_name == "<module>")
+
+
 def _empty_youngest_generation() -> None:
     """Collect without telling `gc.callbacks`: what they would do is no deed of the body."""
     callbacks = gc.callbacks[:]
@@ -340,27 +364,6 @@ def _collections() -> int:
     return sum(generation["collections"] for generation in gc.get_stats())
 
 
-def _codes_that_name_sys_attributes(code: types.CodeType) -> Iterator[types.CodeType]:
-    pending = [code]
-    while pending:
-        code = pending.pop()
-        pending += [constant for constant in code.co_consts if isinstance(constant, types.CodeType)]
-        if not _SYS_ATTRIBUTES.isdisjoint(code.co_names):
-            yield code
-
-
-def _sys_reads(lines: set[tuple[types.CodeType, int]], namespace: dict[str, Any]) -> Iterator[str]:
-    """Yield the process-dependent attributes of `sys` that are read on lines that ran."""
-    for code in {code for code, line in lines}:
-        previous: Any = None
-        for instruction in dis.get_instructions(code):
-            is_load = instruction.opname in ("LOAD_ATTR", "LOAD_METHOD") and instruction.argval in _SYS_ATTRIBUTES
-            place = instruction.positions
-            if is_load and place and (code, place.lineno) in lines and namespace.get(previous) is sys:
-                yield instruction.argval
-            previous = instruction.argval if instruction.opname in ("LOAD_NAME", "LOAD_GLOBAL") else None
-
-
 class _Shared(threading.local):
     outside: Outside | None = None
 
@@ -369,17 +372,17 @@ _shared = _Shared()
 
 
 @contextmanager
-def shared_snapshot() -> Iterator[Outside]:
+def shared_snapshot(restorable: bool = False) -> Iterator[Outside]:
     """Let the runs inside the block, in this thread, share one snapshot of the outside, which is then only brought up to date."""
-    outside = _shared.outside
-    if outside is not None:
-        yield outside
+    known = _shared.outside
+    if known is not None and known.is_restorable >= restorable:
+        yield known
         return
-    _shared.outside = outside = Outside()
+    _shared.outside = outside = Outside(restorable)
     try:
         yield outside
     finally:
-        _shared.outside = None
+        _shared.outside = known
 
 
 @contextmanager

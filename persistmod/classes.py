@@ -15,6 +15,7 @@ from typing import Any
 from persistent import Persistent
 
 from persistmod.errors import NotStorable
+from persistmod.reducers import refuse_raised
 
 # Names that `type.__new__` reads from the namespace: their values must be there when the class is made.
 READ_BY_TYPE = frozenset(("__slots__", "__qualname__", "__module__", "__doc__"))
@@ -97,7 +98,7 @@ class Raw:
     fill: tuple[str, Any] | None
 
 
-_BY_VALUE = (int, float, complex, str, bytes, tuple, frozenset)
+BY_VALUE = (int, float, complex, str, bytes, tuple, frozenset)
 _BY_CONTENTS: dict[type, tuple[str, Any]] = {list: ("fill_list", list), dict: ("fill_dict", dict), set: ("fill_set", set)}
 
 
@@ -107,22 +108,27 @@ def raw_state(instance: Any) -> Raw | None:
     None: its built-in base keeps more than can be seen, but its constructor is the base's own, so the base's reducer tells all.
     """
     cls = type(instance)
-    base = next(base for base in cls.__mro__ if not _is_made_in_python(base))
+    base = built_in_base(cls)
     attributes, slots = _attributes(instance), _slots(instance, cls)
     if base is object:
         return Raw(object, (), attributes, slots, None)
-    if base in _BY_VALUE:
+    if base in BY_VALUE:
         return Raw(base, _value(instance, base), attributes, slots, None)
     if base in _BY_CONTENTS:
         function, kind = _BY_CONTENTS[base]
         contents: Any = dict(dict.items(instance)) if kind is dict else kind(kind.__iter__(instance))
         return Raw(base, (), attributes, slots, (function, contents))
     if issubclass(base, BaseException) and base.__basicsize__ == BaseException.__basicsize__:
-        _refuse_raised(instance)
+        refuse_raised(instance)
         return Raw(base, instance.args, attributes, slots, None)
     if any(isinstance(cls.__dict__.get(name), types.FunctionType | staticmethod) for cls in cls.__mro__ for name in _CONSTRUCTORS):
         raise NotStorable(f"an instance of {cls.__qualname__!r}, which extends {base.__qualname__!r} with a constructor of its own")
     return None
+
+
+def built_in_base(cls: type) -> type:
+    """Return the first class in the MRO that is made in C."""
+    return next(base for base in cls.__mro__ if not _is_made_in_python(base))
 
 
 def _is_made_in_python(cls: type) -> bool:
@@ -169,11 +175,6 @@ def _value(instance: Any, base: Any) -> tuple[Any, ...]:
     if base is int:
         return (int.__int__(instance),)
     return (base.__getitem__(instance, slice(None)),) if base in (str, bytes) else (float.__float__(instance),)
-
-
-def _refuse_raised(instance: BaseException) -> None:
-    if instance.__traceback__ is not None or instance.__context__ is not None or instance.__cause__ is not None:
-        raise NotStorable("an exception that was raised")
 
 
 def _attributes(instance: Any) -> dict[Any, Any]:

@@ -75,41 +75,41 @@ class Image(Persistent):
 class Pack(Persistent):
     """The images of modules that were added together, read in one load; it stays as it was made.
 
-    `images` is {module: (version, whether it is a package, content)}.
+    `images` is {module: (whether it is a package, content)}.
     """
 
     _v_read: set[str] | None = None
     _v_size = 0
 
     def __init__(self) -> None:
-        self.images: dict[str, tuple[int, bool, Content]] = {}
+        self.images: dict[str, tuple[bool, Content]] = {}
 
     def has_room(self, image: ImageData) -> bool:
         """Return whether one more image leaves a pack that is read in one go; there is always room for the first."""
         return not self.images or self._v_size + image_size(image) <= _FULL
 
-    def put(self, module: str, version: int, is_package: bool, image: ImageData) -> None:
+    def put(self, module: str, is_package: bool, image: ImageData) -> None:
         """Take the image of a module in, before the pack is stored."""
-        self.images[module] = (version, is_package, _content(image))
+        self.images[module] = (is_package, _content(image))
         self._v_size += image_size(image)
 
     def data(self, module: str) -> ImageData:
         """Return the image of a module as data; errors as for `Image.data`."""
-        return self._read(module)[2]
+        return self._read(module)[1]
 
     def entry(self, module: str) -> Entry:
         """Return all that an import of a module needs."""
-        version, is_package, image = self._read(module)
-        return Entry(module, file_name(module, is_package), is_package, True, image, version)
+        is_package, image = self._read(module)
+        return Entry(module, file_name(module, is_package), is_package, True, image, whole=True)
 
-    def _read(self, module: str) -> tuple[int, bool, ImageData]:
+    def _read(self, module: str) -> tuple[bool, ImageData]:
         try:
-            version, is_package, content = self.images[module]
+            is_package, content = self.images[module]
             image = _image(*content)
         except _WRONG as error:
             raise damaged(module, "its image", error) from error
         self._let_go_after(module)
-        return version, is_package, image
+        return is_package, image
 
     def _let_go_after(self, module: str) -> None:
         """Become a ghost when the last module has been read: an import of a whole package needs no image twice."""

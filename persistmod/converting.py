@@ -16,7 +16,7 @@ from functools import partial
 from typing import Any
 
 from persistmod import datastate, imaging, loading, proving
-from persistmod.aside import Observer, in_sys_modules
+from persistmod.aside import Observer, in_sys_modules, shared_snapshot
 from persistmod.errors import ConversionError, NotRegisteredError
 from persistmod.imaging import ImageData
 from persistmod.namespace import check_name
@@ -87,16 +87,16 @@ def _image(
     live: types.ModuleType, record: PersistentModule, run: str, prover: proving.Prover
 ) -> tuple[ImageData, dict[str, Any]]:
     code = record.body().code
-    with _aside(live, record) as scratch:
+    with _aside(live, record) as scratch, shared_snapshot(restorable=True):
         observer = Observer(record.name, vars(scratch), record.body())
         try:
             with observer:
                 exec(code, vars(scratch))
         except Exception as error:  # the body may raise anything; then it is not known what it does
-            observer.outside.restore(vars(scratch))
+            observer.restore()
             return imaging.always(code, f"its body cannot be run aside: {type(error).__name__}: {error}"), {}
         image, persistent = imaging.make_image(observer.conclude(), code, run)
-        observer.outside.restore(vars(scratch))
+        observer.restore()
         if image.state is None:
             return image, persistent
         problem = _keep_live_data(record, vars(scratch), vars(live), persistent)

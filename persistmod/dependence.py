@@ -183,6 +183,8 @@ def _binds(node: ast.AST, scopes: tuple[str, ...]) -> frozenset[str]:
                 names.add(asname or name.partition(".")[0])
             case ast.Name(id=name, ctx=ast.Store() | ast.Del()):
                 names.add(name)
+            case ast.Attribute(value=ast.Name(id=owner), attr=name, ctx=ast.Store() | ast.Del()):
+                names.add(f"{owner}.{name}")
             case ast.MatchAs(name=str() as name) | ast.MatchStar(name=str() as name) | ast.MatchMapping(rest=str() as name):
                 names.add(name)
         pending.extend(ast.iter_child_nodes(child))

@@ -28,19 +28,51 @@ def handed_out(made: dict[int, Any], namespace: dict[str, Any], taken: Counter[i
     that do not count as holders.
     """
     values = list(made.values())
-    held_more = excess(values, namespace) - taken
+    held_more = excess_of_made(values, namespace) - +taken
     held = [value for value in values if id(value) in held_more and (_matters(value) or _leads_to_what_matters(value, made))]
     return _holders(held, values, made, {id(made), id(namespace), *ignored}) if held else []
 
 
-def excess(values: list[Any], *namespaces: dict[str, Any]) -> Counter[int]:
-    """Return `{id: number of references}` that neither the values themselves nor the namespaces account for.
+def excess_of_made(values: list[Any], *namespaces: dict[str, Any]) -> Counter[int]:
+    """Return `{id: number of references}` that neither the values themselves nor the namespaces account for."""
+    return excess(values, _references(*values, *namespaces))
+
+
+def excess(values: list[Any], references: Counter[int]) -> Counter[int]:
+    """Return `{id: number of references}` beyond those in `references`.
 
     Each value must be referred to by two containers of the caller, of which one is `values`.
     """
     own = _own_references()
-    references = Counter(map(id, gc.get_referents(*values, *namespaces)))
     return Counter({id(value): count for value in values if (count := sys.getrefcount(value) - own - references[id(value)]) > 0})
+
+
+def _references(*owners: Any) -> Counter[int]:
+    return Counter(map(id, gc.get_referents(*owners)))
+
+
+def untracked(made: list[Any], namespace: dict[str, Any]) -> tuple[set[int], set[int]]:
+    """Return ids of what the body's things refer to that is itself, and unknown to the collector: (all, those that others hold, too).
+
+    Such are plain objects, locks, and dictionaries that hold nothing but atoms.
+    """
+    references: Counter[int] = Counter()
+    found: dict[int, Any] = {}
+    referents = gc.get_referents(namespace, *made)
+    while referents:
+        references.update(map(id, referents))
+        new = {id(value): value for value in referents if _is_untracked(value) and id(value) not in found}
+        found.update(new)
+        referents = gc.get_referents(*new.values())
+    new.clear()
+    values = list(found.values())
+    shared = excess(values, references)
+    ids = {id(value) for value in values if not has_value_semantics(type(value))}
+    return ids, ids & shared.keys()
+
+
+def _is_untracked(value: Any) -> bool:
+    return not gc.is_tracked(value) and (type(value) in (dict, tuple) or not has_value_semantics(type(value)))
 
 
 def _matters(value: Any) -> bool:
@@ -82,7 +114,11 @@ def _holders(held: list[Any], values: list[Any], made: dict[int, Any], ignored: 
         theirs = [value for value in gc.get_referents(owner) if id(value) in held_ids]
         seen.update(map(id, theirs))
         # What a reducer finds again, a logger say, brings along what its owner made with it.
-        if not _is_cache(owner) and not any(map(reducers.is_recreated, theirs)):
+        if _is_cache(owner):
+            continue
+        recreated = [value for value in theirs if reducers.is_recreated(value)]
+        reasons += [f"its body changes {_describe(value)}" for value in recreated if not reducers.is_as_made(value)]
+        if not recreated:
             reasons += [f"{_describe(value)}, which its body made, is held by {_describe_owner(owner)}" for value in theirs]
     # An object in C that the collector does not know may be the module's own; what only foreign code makes may be a part of it.
     unseen = [value for value in held if id(value) not in seen and (type(value) in _TELLING or id(type(value)) in made)]
@@ -103,11 +139,22 @@ def _is_table_of_subclasses(value: Any) -> bool:
 
 
 def _is_cache(owner: Any) -> bool:
-    return type(owner).__module__ == "functools" and type(owner).__name__ in ("_lru_list_elem", "_lru_cache_wrapper", "_HashedSeq")
+    """Return whether an object only remembers: of a cached function, or of what is known to be an instance of an abstract class."""
+    if type(owner) is set:
+        return any(_is_cache(further) for further in gc.get_referrers(owner) if type(further) is not set)
+    return (type(owner).__module__, type(owner).__name__) in _REMEMBERING
+
+
+_REMEMBERING = (
+    *(("functools", "_lru_list_elem"), ("functools", "_lru_cache_wrapper"), ("functools", "_HashedSeq")),
+    ("_abc", "_abc_data"),
+)
 
 
 def _describe(value: Any) -> str:
     name = getattr(value, "__qualname__", None)
+    if name is None and reducers.is_recreated(value):
+        return f"{type(value).__module__}.{type(value).__qualname__} {getattr(value, 'name', '')}".rstrip()
     return f"{type(value).__name__} {name}" if isinstance(name, str) else f"a {type(value).__qualname__}"
 
 

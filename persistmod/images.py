@@ -26,7 +26,6 @@ class Imaged(Followed):
     """A record that has images."""
 
     name: str
-    version: int
     is_package: bool
     registry: Listing | None
 
@@ -88,7 +87,7 @@ class Imaged(Followed):
         """Move the image for a tag into a pack."""
         image = self.image(tag)
         if image is not None:
-            pack.put(self.name, self.version, self.is_package, image)
+            pack.put(self.name, self.is_package, image)
             self._images = {**self._images, tag: pack}
 
     def listed(self) -> dict[str, Pack]:

@@ -9,13 +9,15 @@ from __future__ import annotations
 
 import builtins
 import marshal
+import pickletools
 import types
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import astuple, dataclass, replace
+from itertools import islice
 from typing import Any
 
 from persistmod import pickling
-from persistmod.aside import Making, Observation
+from persistmod.aside import ENOUGH_REASONS, Making, Observation
 from persistmod.errors import ConversionError
 from persistmod.source import ImportStatement
 from persistmod.state import Dump, ImportStep, State
@@ -49,7 +51,7 @@ def make_image(observation: Observation, code: types.CodeType, run: str) -> tupl
     if run != ONCE and not reasons:
         reasons = observation.handed_out()
     if reasons:
-        return always(code, "; ".join(reasons[:3])), {}
+        return always(code, "; ".join(reasons[:ENOUGH_REASONS])), {}
     try:
         dump = pickling.dump(observation.scope())
         prove(dump, observation)
@@ -111,10 +113,28 @@ def load_and_dump(state: State, observation: Observation, persistent: Callable[[
     return pickling.dump(replace(observation, made=making.made()).scope())
 
 
+def run_and_dump(code: types.CodeType, observation: Observation) -> Dump:
+    """Run a body in the namespace of `observation`, and walk what it has made."""
+    making = Making()
+    with making:
+        exec(code, observation.namespace)
+    return pickling.dump(replace(observation, made=making.made()).scope())
+
+
 def difference(first: State, second: State) -> int | None:
     """Return the offset in the first pickle where two states differ, None if they are the same."""
     if first.pickle != second.pickle:
-        pairs = zip(first.pickle, second.pickle, strict=False)
-        return next((offset for offset, (one, other) in enumerate(pairs) if one != other), min(len(first.pickle), len(second.pickle)))
-    same = first.persistent == second.persistent and marshal.loads(first.buffers) == marshal.loads(second.buffers)
-    return None if same else 0
+        return _first_difference(first.pickle, second.pickle)
+    if first.persistent != second.persistent:
+        return 0
+    one, other = marshal.loads(first.buffers), marshal.loads(second.buffers)
+    if one == other:
+        return None
+    # The first buffer that the pickle takes is the namespace, which is not stored.
+    takes = (offset for opcode, argument, offset in pickletools.genops(first.pickle) if opcode.name == "NEXT_BUFFER")
+    return next(islice(takes, _first_difference(one, other) + 1, None), 0)
+
+
+def _first_difference(first: Sequence[Any], second: Sequence[Any]) -> int:
+    pairs = enumerate(zip(first, second, strict=False))
+    return next((offset for offset, (one, other) in pairs if one != other), min(len(first), len(second)))

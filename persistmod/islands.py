@@ -16,7 +16,7 @@ from collections.abc import Callable
 from typing import Any
 
 from persistmod import forwarding
-from persistmod.holders import excess
+from persistmod.holders import excess_of_made
 from persistmod.redirecting import redirect
 from persistmod.relinking import Relinker
 from persistmod.writes import Writes
@@ -45,7 +45,7 @@ def join(registered: list[type], relinker: Relinker, writes: Writes) -> None:
 
 def _held_by_others(relinker: Relinker) -> list[Any]:
     values = list(relinker.made.values())
-    more = excess(values, *(scratch for scratch, live in relinker.namespaces.values()))
+    more = excess_of_made(values, *(scratch for scratch, live in relinker.namespaces.values()))
     weakly = {id(value) for value in values if id(value) in relinker.stands_for and weakref.getweakrefcount(value)}
     return [value for value in values if id(value) in more or id(value) in weakly]
 

@@ -61,6 +61,10 @@ class DataRecord(Protocol):
         """Store data apart from the image."""
 
 
+# The serial of a record as it was added: no versions after the first, no data apart from the image.
+AS_ADDED: tuple[object, ...] = ((),)
+
+
 @dataclass(slots=True)
 class _Watched:
     """A live module: its namespace at the last boundary, and which revision of its code and data that was.
@@ -121,6 +125,7 @@ class LiveData:
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
         self._watched: dict[str, _Watched] = {}
+        self._closed: dict[str, _Watched] = {}  # those whose data are watched, too
         self._is_registered = False
         # Records of which the connection has been told that they are out of date.
         self.invalidated: set[Any] = set()
@@ -146,7 +151,17 @@ class LiveData:
     ) -> None:
         """Watch a module that has just been loaded, or added; `serial` and `stored` are the DataRecord's, which is not read here."""
         namespace = vars(module) if is_closed else {}
-        self._watched[name] = _Watched(record, module, namespace, dict(namespace), serial, stored)
+        self._put(name, _Watched(record, module, namespace, dict(namespace), serial, stored))
+
+    def _put(self, name: str, watched: _Watched) -> None:
+        self._drop(name)
+        self._watched[name] = watched
+        if watched.namespace:
+            self._closed[name] = watched
+
+    def _drop(self, name: str) -> None:
+        self._watched.pop(name, None)
+        self._closed.pop(name, None)
 
     def renewed(self, record: DataRecord, module: types.ModuleType, names: Iterable[str], is_closed: bool) -> Callable[[], None]:
         """Note that an update has bound or deleted names, which are no data that changed; return what takes the note back."""
@@ -159,10 +174,9 @@ class LiveData:
             known.pop(name, None)
         known = {name: known.get(name, value) for name, value in namespace.items()}
         marked = before.is_marked or bool(record._p_changed)
-        self._watched[record.name] = _Watched(
-            record, module, namespace, known, before.serial, before.stored, marked and not before.is_renewed, True, True
-        )
-        return lambda: self._watched.__setitem__(record.name, before)
+        is_marked = marked and not before.is_renewed
+        self._put(record.name, _Watched(record, module, namespace, known, before.serial, before.stored, is_marked, True, True))
+        return lambda: self._put(record.name, before)
 
     def __enter__(self) -> None:
         """Begin an import: what bodies change inside the outermost one is left out, since they will do it again in every process."""
@@ -179,15 +193,15 @@ class LiveData:
             self._changed_before = dict(self._rebound())
 
     def _rebound(self) -> Iterator[tuple[tuple[str, str], Any]]:
-        for module, watched in () if self._is_as_before() else self._watched.items():
+        for module, watched in () if self._is_as_before() else self._closed.items():
             if watched.is_rebound():
                 changed, removed = watched.differences()
                 yield from (((module, name), value) for name, value in changed.items())
 
     def _is_as_before(self) -> bool:
         """Return whether every global of every module is the object that it was."""
-        before = [watched.before for watched in self._watched.values()]
-        now = [watched.namespace for watched in self._watched.values()]
+        before = [watched.before for watched in self._closed.values()]
+        now = [watched.namespace for watched in self._closed.values()]
         if [*map(len, before)] != [*map(len, now)]:
             return False
         return all(map(is_, chain.from_iterable(map(dict.values, before)), chain.from_iterable(map(dict.values, now))))
@@ -229,7 +243,7 @@ class LiveData:
     def afterCompletion(self, transaction: Any) -> None:
         is_committed = transaction.status == "Committed"
         for name in [name for name, watched in self._watched.items() if watched.record._p_jar is None]:
-            del self._watched[name]  # its addition was aborted
+            self._drop(name)  # its addition was aborted
         for watched in [watched for watched in self._watched.values() if watched.is_saved]:
             watched.take() if is_committed else self._take_back(watched)
         self._follow_others()

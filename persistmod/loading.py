@@ -96,7 +96,7 @@ def bind(module: types.ModuleType, record: Record) -> None:
 class Entry:
     """What an import needs to know of a module.
 
-    With a `version` it stands for the whole record, which then need not be read: nothing of the module was changed at run time.
+    If it is `whole` it stands for the record, which then need not be read: the module is as it was added.
     """
 
     name: str
@@ -104,7 +104,7 @@ class Entry:
     is_package: bool
     has_source: bool
     image: ImageData | None
-    version: int | None = None
+    whole: bool = False
 
 
 def entry_of(record: Record) -> Entry:
@@ -191,7 +191,7 @@ class RecordLoader(importlib.abc.InspectLoader):
         self.record = record
         self.name = entry.name
         self.image = entry.image  # until the module is loaded: a process keeps no image beside the module made from it
-        self._version = entry.version
+        self._is_known_whole = entry.whole
 
     @property
     def connection(self) -> Any:
@@ -239,10 +239,10 @@ class RecordLoader(importlib.abc.InspectLoader):
 
     def _loaded(self, module: types.ModuleType, image: ImageData) -> None:
         """Have the record complete a module that has been made, unless it is known to have nothing to say; have it watched."""
-        if self._version is None:
-            self.record.loaded(module, image)
+        if self._is_known_whole:
+            livedata.of(self.connection).watch(self.name, self.record, module, image.state is not None, livedata.AS_ADDED)
         else:
-            livedata.of(self.connection).watch(self.name, self.record, module, image.state is not None, (self._version,))
+            self.record.loaded(module, image)
 
     def _files(self) -> PackageFiles:
         return PackageFiles(self.record.name, self.record, self.record.registry)

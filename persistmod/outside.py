@@ -1,20 +1,25 @@
 """The world outside a module, as far as a body can change it: a snapshot of it, what differs from it, and the way back.
 
-A snapshot holds shallow copies of every other module's namespace, of the lists, dictionaries and sets at module level, of the namespaces
-of classes and of the `__dict__` of instances there, and of `os.environ`. Copies are made in C, and compared by identity, so that no
-method of a foreign object is called. What changes by itself (caches) is left out.
+A snapshot holds the mutable objects that are few steps from the namespaces of other modules (`reach`), and for many of them together, in a
+row, what they refer to. Rows are made and compared by identity in C, so that no method of a foreign object is called, and what has not
+changed costs little. Where a row differs, the object that changed is looked for, and where it is. What changes by itself is left out.
 """
 
 from __future__ import annotations
 
-import os
+import contextvars
+import gc
 import sys
 import types
-from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
-from itertools import chain
-from operator import attrgetter, is_
+import warnings
+from collections.abc import Container, Iterator
+from itertools import chain, compress, count, filterfalse, islice, repeat
+from operator import is_
 from typing import Any
+
+from persistmod import differing
+from persistmod.reach import AT_WORK, CLOSED, CONTAINER, DEPTH, Shape, is_same_state, parts, shape_of
+from persistmod.reverting import Reverter
 
 # Containers that the standard library fills as a cache, where an entry more changes nothing but speed.
 _CACHES = frozenset(
@@ -22,7 +27,6 @@ _CACHES = frozenset(
         ("re", "_cache"),
         ("re", "_cache2"),
         ("linecache", "cache"),
-        ("sys", "modules"),
         ("sys", "path_importer_cache"),
         ("encodings", "_cache"),
         ("inspect", "modulesbyfile"),
@@ -35,182 +39,216 @@ _CACHES = frozenset(
         ("tokenize", "_compile"),
     )
 )
-# Names that the interpreter and the import system keep in a namespace for themselves.
-_UNWATCHED = frozenset(("__warningregistry__", "__builtins__", "__spec__", "__cached__", "last_traceback", "last_value", "last_exc"))
-_UNWATCHED_MODULES = ("persistmod", "importlib", "_frozen_importlib", "_frozen_importlib_external", "__main__", "gc", "linecache")
+_BATCH_SIZE = 500
 
 
-@dataclass(slots=True)
-class _Watched:
-    """One container: where it is, the object, and its contents when the snapshot was taken."""
+class _Batch:
+    """Objects of one shape, at one number of steps, and what they refer to, in a row."""
 
-    place: str
-    target: Any
-    before: Any
+    def __init__(self, nodes: list[Any], level: int, shape: Shape) -> None:
+        self.nodes, self.level, self.shape = nodes, level, shape
+        self.take()
 
-
-class _Group:
-    """Containers of one kind, compared together in C: the lengths, then the identities of all values in a row."""
-
-    def __init__(self, values: Callable[[Any], Iterable[Any]]) -> None:
-        self.values = values
-        self.members: list[_Watched] = []
-        self._sizes: list[int] = []
-        self._row: list[Any] = []
-
-    def _targets(self) -> Iterator[Any]:
-        return map(_TARGET, self.members)
+    def take(self) -> None:
+        referents = list(map(gc.get_referents, self.nodes))
+        self._sizes = list(map(len, referents))
+        self.row = list(chain.from_iterable(referents))
 
     def is_same(self) -> bool:
-        if self._sizes != list(map(len, self._targets())):
-            return False
-        return all(map(is_, self._row, chain.from_iterable(map(self.values, self._targets()))))
+        row = gc.get_referents(*self.nodes)
+        return len(row) == len(self.row) and all(map(is_, row, self.row))
 
-    def differing(self) -> list[_Watched]:
-        return [member for member in self.members if not self._is_member_same(member)]
-
-    def _is_member_same(self, member: _Watched) -> bool:
-        before, target = member.before, member.target
-        values = before.values() if type(before) is dict else before
-        return len(before) == len(target) and all(map(is_, values, self.values(target)))
-
-    def settle(self) -> None:
-        """Take the members as they are now for the row that is compared."""
-        self._sizes = list(map(len, self._targets()))
-        self._row = list(chain.from_iterable(map(self.values, self._targets())))
-
-
-_TARGET = attrgetter("target")
-_GROUP_SIZE = 200
+    def differing(self) -> Iterator[tuple[Any, list[Any]]]:
+        """Yield each object that refers to something else now, with what it referred to."""
+        row = iter(self.row)
+        for node, size in zip(self.nodes, self._sizes, strict=True):
+            before, now = list(islice(row, size)), gc.get_referents(node)
+            if len(before) != len(now) or not all(map(is_, before, now)):
+                yield node, before
 
 
 class Outside:
-    """A snapshot of every module. `inside` is always the namespace whose body runs, which is left out.
+    """A snapshot of what other modules hold; `inside` is always the namespace whose body runs, which is left out.
 
-    One snapshot can serve many runs, since `take` brings it up to date: what has not changed costs a comparison in C.
+    One snapshot can serve many runs, since `take` brings it up to date. With `restorable`, `restore` can put back what has changed.
     """
 
-    def __init__(self) -> None:
-        self._groups: dict[type, list[_Group]] = {}
-        self._known: dict[int, _Watched] = {}
-        self._namespaces: dict[int, str] = {}
+    def __init__(self, restorable: bool = False) -> None:
+        self._reverter = Reverter() if restorable else None
+        self._batches: list[_Batch] = []
+        self._order: dict[int, int] = {}  # every object that is known, by id, in the order in which they were found
+        self._kept: list[Any] = []  # what is known and in no batch: no other object may get its id
+        self._names: dict[int, str] = {}
+        self._shapes: dict[int, Shape] = {}
+        self._is_open: dict[int, bool] = {}
+        self._hidden: dict[int, tuple[Any, Shape]] = {}
+        self._states: dict[int, Any] = {}
+        self._queue: dict[tuple[int, Shape], list[Any]] = {}
+        self._context: dict[Any, Any] = {}
+
+    @property
+    def is_restorable(self) -> bool:
+        return self._reverter is not None
 
     def take(self, inside: dict[str, Any]) -> None:
         """Bring the snapshot up to date."""
-        for group in self._all_groups():
-            if not group.is_same():
-                self._retake(group, inside)
+        for batch in self._batches:
+            if not batch.is_same():
+                if self._reverter:
+                    self._reverter.keep(batch.nodes)
+                batch.take()
+                self._find(parts(batch.row, batch.nodes, batch.shape), batch.level, batch.shape)
         for name, module in list(sys.modules.items()):
             namespace = getattr(module, "__dict__", None)
-            if type(namespace) is dict and id(namespace) not in self._known and namespace is not inside:
-                if name.partition(".")[0] not in _UNWATCHED_MODULES:
-                    self._namespaces[id(namespace)] = name
-                    self._watch(name, namespace)
-                    self._watch_contents(name, namespace, inside)
-        if not self._known.get(id(os.environ._data)):  # type: ignore[attr-defined]
-            self._watch("os.environ", os.environ._data)  # type: ignore[attr-defined]
-        for group in self._all_groups():
-            if len(group._sizes) != len(group.members):
-                group.settle()
+            if type(namespace) is dict and id(namespace) not in self._names and namespace is not inside:
+                self._take_up(name, namespace)
+        self._leave_out(_caches_of_loggers())
+        self._open(inside)
+        _make_default_contexts()
+        self._context = dict(contextvars.copy_context().items())
+        self._find(list(self._context.values()), DEPTH, CONTAINER)
+        self._open(inside)
+        self._states = self._hidden_states()
+
+    def _take_up(self, name: str, namespace: dict[str, Any]) -> None:
+        self._names[id(namespace)] = name
+        is_new = id(namespace) not in self._order
+        self._order.setdefault(id(namespace), len(self._order))
+        if name.partition(".")[0] in AT_WORK:
+            self._kept.append(namespace)
+            return
+        self._leave_out([namespace[key] for module, key in _CACHES if module == name and key in namespace])
+        if is_new:
+            self._queue.setdefault((0, CONTAINER), []).append(namespace)
+
+    def _leave_out(self, values: list[Any]) -> None:
+        self._order.update((id(value), len(self._order)) for value in values)
+        self._kept += values
+
+    def _find(self, row: list[Any], level: int, owner: Shape) -> None:
+        """Note what is new among the referents of objects `level` steps away."""
+        values = list(compress(row, map(self._is_open.get, map(id, map(type, row)), repeat(True))))
+        unique = dict(zip(map(id, values), values, strict=True))
+        groups: dict[int, list[Any]] = {}
+        for value in map(unique.__getitem__, filterfalse(self._order.__contains__, unique)):
+            groups.setdefault(id(type(value)), []).append(value)
+        for kind, found in groups.items():
+            shape = self._shapes.get(kind) or self._shape(type(found[0]))
+            is_free = shape.is_free or (type(found[0]) is dict and not owner.is_container)
+            steps = level if is_free else level + 1
+            if shape is not CLOSED and (steps <= DEPTH or shape.state):
+                self._order.update(zip(map(id, found), count(len(self._order))))
+                self._queue.setdefault((steps, shape), []).extend(found)
+
+    def _shape(self, kind: type) -> Shape:
+        self._kept.append(kind)
+        shape = self._shapes[id(kind)] = shape_of(kind)
+        self._is_open[id(kind)] = shape is not CLOSED
+        return shape
+
+    def _open(self, inside: dict[str, Any]) -> None:
+        """Look into what has been found, the nearest first."""
+        while self._queue:
+            level, shape = min(self._queue, key=lambda key: key[0])
+            nodes = [node for node in self._queue.pop((level, shape)) if node is not inside]
+            for start in range(0, len(nodes), _BATCH_SIZE):
+                self._open_batch(nodes[start : start + _BATCH_SIZE], level, shape)
+
+    def _open_batch(self, nodes: list[Any], level: int, shape: Shape) -> None:
+        if shape.state:
+            self._hidden.update((id(node), (node, shape)) for node in nodes)
+        if self._reverter and (shape.is_compared or shape.state):
+            self._reverter.keep(nodes)
+        if shape.is_compared:
+            batch = _Batch(nodes, level, shape)
+            self._batches.append(batch)
+            self._find(parts(batch.row, nodes, shape), level, shape)
+        else:
+            self._kept += nodes
+            self._find(gc.get_referents(*nodes), level, shape)
+
+    def _hidden_states(self) -> dict[int, Any]:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", DeprecationWarning)  # itertools announce the end of their pickling
+            return {key: shape.state(value) for key, (value, shape) in self._hidden.items() if shape.state}
 
     def own_containers(self) -> set[int]:
         """Return the ids of the containers in which the snapshot itself holds what it compares."""
-        rows = {id(group._row) for group in self._all_groups()}
-        return rows | {id(watched.before) for watched in self._known.values()}
+        ids = {id(values) for batch in self._batches for values in (batch.nodes, batch.row)}
+        ids |= {id(self._kept), id(self._context), *map(id, self._hidden.values()), *map(id, self._states.values())}
+        return ids | self._reverter.own_containers() if self._reverter else ids
 
-    def _all_groups(self) -> list[_Group]:
-        return [group for groups in self._groups.values() for group in groups]
+    def knows(self, value: Any) -> bool:
+        """Return whether an object belongs to the snapshot."""
+        return id(value) in self._order
 
-    def _retake(self, group: _Group, inside: dict[str, Any]) -> None:
-        for watched in group.differing():
-            watched.before = _copy(watched.target)
-            name = self._namespaces.get(id(watched.target))
-            if name is not None:
-                self._watch_contents(name, watched.target, inside)
-        group.settle()
+    # What differs
 
-    def _watch_contents(self, name: str, namespace: dict[str, Any], inside: dict[str, Any]) -> None:
-        for key, value in list(namespace.items()):
-            contents = _contents(value)
-            if contents is not None and contents is not inside and (name, key) not in _CACHES:
-                self._watch(f"{name}.{key}", contents)
+    def changes(self, own: Container[int]) -> Iterator[tuple[Any, str]]:
+        """Yield what differs from the snapshot, and in what; `own` has the ids of what does not count."""
+        for batch in self._batches:
+            if batch.is_same():
+                continue
+            for node, before in batch.differing():
+                what = None if id(node) in own else differing.difference(node, before, self._names.get(id(node), ""), own)
+                if what is not None:
+                    yield node, what
+        now = self._hidden_states()
+        for key, (value, _) in self._hidden.items():
+            if key not in own and not is_same_state(self._states.get(key), now[key]):
+                yield value, ""
 
-    def _watch(self, place: str, target: Any) -> None:
-        known = self._known.get(id(target))
-        if known is not None and known.target is target:
+    def reasons(self, own: Container[int]) -> Iterator[str]:
+        """Yield what differs from the snapshot, each in words."""
+        for node, what in self.changes(own):
+            yield f"its body changes {self._place(node)}{what}"
+        for variable in self._context_changes():
+            yield f"its body sets the context variable {variable.name}"
+
+    def _context_changes(self) -> list[contextvars.ContextVar[Any]]:
+        now, before = dict(contextvars.copy_context().items()), self._context
+        return [variable for variable, value in now.items() if before.get(variable, before) is not value]
+
+    def restore(self, own: Container[int]) -> None:
+        """Put back what differs from the snapshot; it must be a restorable one."""
+        if self._reverter is None:
             return
-        watched = self._known[id(target)] = _Watched(place, target, _copy(target))
-        groups = self._groups.setdefault(type(target), [])
-        if not groups or len(groups[-1].members) >= _GROUP_SIZE:
-            groups.append(_Group(_VALUES[type(target)]))
-        groups[-1].members.append(watched)
+        for node, _ in list(self.changes(own)):
+            self._reverter.put_back(node)
+        for variable in self._context_changes():
+            if variable in self._context:
+                variable.set(self._context[variable])
 
-    def changes(self, inside: dict[str, Any]) -> list[_Watched]:
-        """Return what differs from the snapshot."""
-        found = [watched for group in self._all_groups() if not group.is_same() for watched in group.differing()]
-        return [watched for watched in found if watched.target is not inside and _difference(watched)]
-
-    def reasons(self, inside: dict[str, Any]) -> list[str]:
-        """Return what differs from the snapshot, each in words."""
-        return [f"its body changes {watched.place}{_difference(watched)}" for watched in self.changes(inside)]
-
-    def restore(self, inside: dict[str, Any]) -> None:
-        """Put back what differs from the snapshot."""
-        for watched in self.changes(inside):
-            _restore(watched.target, watched.before)
-
-
-_VALUES: dict[type, Callable[[Any], Iterable[Any]]] = {
-    dict: dict.values,
-    types.MappingProxyType: types.MappingProxyType.values,
-    list: iter,
-    set: iter,
-}
+    def _place(self, node: Any) -> str:
+        """Say where an object is, as the way to it from a namespace."""
+        labels: list[str] = []
+        while id(node) not in self._names:
+            order = self._order[id(node)]
+            owners = [owner for owner in _owners(node) if self._order.get(id(owner), order) < order]
+            if not owners:
+                return f"a {type(node).__qualname__} of another module"
+            owner = min(owners, key=lambda owner: self._order[id(owner)])
+            labels.append(differing.label(owner, node))
+            node = owner
+        return self._names[id(node)] + "".join(reversed(labels))
 
 
-_PLAIN = (str, int, types.FunctionType, types.BuiltinFunctionType, types.ModuleType, types.NoneType, bool, tuple)
+def _owners(node: Any) -> list[Any]:
+    """Return what refers to an object, also by way of a tuple."""
+    owners = gc.get_referrers(node)
+    tuples = [owner for owner in owners if type(owner) is tuple]
+    return owners + gc.get_referrers(*tuples) if tuples else owners
 
 
-def _contents(value: Any) -> Any:
-    """Return what is watched of a value at module level: a container itself, the namespace of a class or of an instance."""
-    kind = type(value)
-    if kind is list or kind is dict or kind is set:  # `in` would ask a metaclass for equality
-        return value
-    if any(kind is plain for plain in _PLAIN):
-        return None
-    if issubclass(type(value), type):
-        return value.__dict__ if value.__flags__ & (1 << 9) else None
-    try:
-        contents = object.__getattribute__(value, "__dict__")
-    except AttributeError:
-        return None
-    return contents if type(contents) is dict else None
+def _caches_of_loggers() -> list[Any]:
+    """Return the dictionaries in which loggers keep which levels are enabled."""
+    logging: Any = sys.modules.get("logging")
+    loggers = [*getattr(logging, "Logger", logging).manager.loggerDict.values()] if hasattr(logging, "Logger") else []
+    return [vars(logger)["_cache"] for logger in loggers if "_cache" in vars(logger)]
 
 
-def _copy(target: Any) -> Any:
-    return dict(target) if isinstance(target, types.MappingProxyType) else target.copy()
-
-
-def _difference(watched: _Watched) -> str:
-    """Name a key that differs, " " for an unkeyed container, "" if only unwatched names do."""
-    target, before = watched.target, watched.before
-    if not isinstance(before, dict):
-        return " "
-    for key in (*before, *target):
-        if key not in _UNWATCHED and before.get(key, target) is not target.get(key, before):
-            if not _is_submodule(watched.place, key):
-                return f".{key}" if isinstance(key, str) and key.isidentifier() else f"[{key!r:.40}]"
-    return ""
-
-
-def _is_submodule(place: str, key: Any) -> bool:
-    """Return whether the import system has set this attribute: it binds a submodule in its package."""
-    return isinstance(key, str) and f"{place}.{key}" in sys.modules
-
-
-def _restore(target: Any, before: Any) -> None:
-    if type(target) is list:
-        target[:] = before
-    elif type(target) in (dict, set):
-        target.clear()
-        target.update(before)
+def _make_default_contexts() -> None:
+    """Have `decimal` make the context of this thread, which it makes when it is first asked: that is no change."""
+    decimal: Any = sys.modules.get("decimal")
+    if isinstance(decimal, types.ModuleType) and hasattr(decimal, "getcontext"):
+        decimal.getcontext()

@@ -158,10 +158,10 @@ def _inside_functions(path: str, was: types.FunctionType, now: types.FunctionTyp
     for name, cell in zip(now.__code__.co_freevars, now.__closure__ or (), strict=True):
         before, after = contents(held[name]) if name in held else (), contents(cell)
         if before and after and _is_alike(before[0], after[0]):
-            yield path, before[0], after[0]
+            yield f"{path}.<{name}>", before[0], after[0]
     wrapped = vars_of(was).get("__wrapped__"), vars_of(now).get("__wrapped__")
     if _is_alike(*wrapped):
-        yield (path, *wrapped)
+        yield (f"{path}.__wrapped__", *wrapped)
 
 
 def _is_alike(before: Any, after: Any) -> bool:

@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
+from persistmod import places
 from persistmod.datastate import IMPORT_SYSTEM
 from persistmod.deciding import CONTAINERS, Decider, FindBase, Neighbours
 from persistmod.dependence import Edit
@@ -101,11 +102,20 @@ class Planner(Decider):
         partner = self.pairing.partner.get(id(new), MISSING)
         if partner is current or new is current:
             return
+        if self._becomes_another_callable(name, current, new):
+            self.taken.append(name)
+            self._forward(Pair(name, current, new), "it is another kind of callable now")
+            return
         if name == "__doc__" or partner is not MISSING or self._is_definition(new) or self._is_definition(current):
             if name == "__doc__" or self.edit.affects(name):
                 self._rebind(name, new)
             return
         self._plan_value(name, new, current, lambda base: base[name], lambda value: self._rebind(name, value))
+
+    def _becomes_another_callable(self, name: str, current: Any, new: Any) -> bool:
+        if type(current) is not types.FunctionType or self._old_paths.get(id(current)) != name or id(current) in self.pairing.taken:
+            return False
+        return type(new) is not types.FunctionType and callable(new) and self.edit.affects(name)
 
     def _is_definition(self, value: Any) -> bool:
         return core_of(value) is not None and (id(value) in self._paths or id(value) in self._old_paths or id(value) in self.made)
@@ -126,7 +136,9 @@ class Planner(Decider):
             self.step(name, "refuse", f"it was a function and would become {_kind(new)}")
 
     def step(self, name: str, action: str, reason: str, seen: str = "") -> None:
-        self.steps.append(Step(name, action, reason, seen))
+        step = Step(name.partition(".<")[0], action, reason, seen)
+        if step not in self.steps:
+            self.steps.append(step)
 
     # Values
 
@@ -202,7 +214,8 @@ class Planner(Decider):
         attributes = self._function_attributes(found)
         cells = list(self._cells(found))
         if any(is_shared for old_cell, new_cell, is_shared in cells):
-            del self.pairing.partner[id(found.new)]
+            for made in (found.new, *(found.new.__closure__ or ())):
+                self.pairing.partner.pop(id(made), None)
             self._forward(found, "its cells are shared with other functions")
             return
         written = [(old_cell, new_cell) for old_cell, new_cell, is_shared in cells]
@@ -223,20 +236,22 @@ class Planner(Decider):
             (name, after[name])
             for name in after
             if after[name] is not before[name]
-            and self.decide(found.path, after[name], before[name], _attribute(found.path, name)) == "take"
+            and self.decide(found.path, after[name], before[name], places.attribute(found.path, name)) == "take"
         ]
         for name, value in found.new.__dict__.items():
             current = found.old.__dict__.get(name, MISSING)
-            decision = self.decide(found.path, value, current, _item(found.path, name))
-            if decision == "take" or (current is MISSING and self.edit.affects(found.path)):
+            decision = self.decide(f"{found.path}.{name}", value, current, places.item(found.path, name))
+            if decision == "take":
                 self.changes.attributes.append((found.old, name, value))
         for name in found.old.__dict__:
-            if name not in found.new.__dict__ and self.edit.affects(found.path) and self._is_bodys(found.path, name):
+            path = f"{found.path}.{name}"
+            if name not in found.new.__dict__ and self.edit.affects(path) and self._is_bodys(path, found.path, name):
+                self.removed_paths.append(path)
                 self.changes.attributes.append((found.old, name, MISSING))
         return taken
 
-    def _is_bodys(self, path: str, name: str) -> bool:
-        return name == "__wrapped__" or self.base_value(_item(path, name)) is not MISSING
+    def _is_bodys(self, path: str, function: str, name: str) -> bool:
+        return name == "__wrapped__" or path in self.edit.bound or self.base_value(places.item(function, name)) is not MISSING
 
     def _cells(self, found: Pair) -> Iterator[tuple[types.CellType, types.CellType, bool]]:
         """Yield (old cell, new cell, whether others share the old one) for cells whose contents change."""
@@ -248,11 +263,11 @@ class Planner(Decider):
                 continue
             if self.pairing.partner.get(id(after[0])) is before[0]:
                 continue
-            path = f"{found.path}.<{found.new.__code__.co_freevars[index]}>"
+            name = found.new.__code__.co_freevars[index]
             taken: list[Any] = []
-            self._plan_value(path, after[0], before[0], _cell(found.path, index), taken.append)
+            self._plan_value(f"{found.path}.<{name}>", after[0], before[0], places.cell(found.path, name), taken.append)
             if taken:
-                yield old_cell, cell, sys.getrefcount(old_cell) > _REFERENCES_OF_A_CELL
+                yield old_cell, cell, places.is_shared(old_cell, found.old)
 
     # Classes
 
@@ -298,7 +313,7 @@ class Planner(Decider):
                 self.taken.append(path)
                 bind(new)
         else:
-            self._plan_value(path, new, current, _item_of_class(path), bind)
+            self._plan_value(path, new, current, places.class_item(path), bind)
 
     def _is_in_place(self, new: Any, current: Any) -> bool:
         """Return whether a method, of any kind, is the one that its function's partner is held by already."""
@@ -318,42 +333,10 @@ class Planner(Decider):
     def _plan_removed_attribute(self, found: Pair, name: str) -> None:
         path = f"{found.path}.{name}"
         is_generated = name.startswith("__") and self.edit.affects(found.path)
-        if path in self.edit.bound or is_generated or self.base_value(_item_of_class(path)) is not MISSING:
+        if path in self.edit.bound or is_generated or self.base_value(places.class_item(path)) is not MISSING:
             self.removed_paths.append(path)
             self.changes.class_attributes.append((found.old, name, MISSING))
 
 
 def _kind(value: Any) -> str:
     return "a module" if isinstance(value, types.ModuleType) else f"{type(value).__name__} {value!r:.40}"
-
-
-# The closure that holds it, the variable here, the argument of getrefcount, the dictionary of what stands for what.
-_REFERENCES_OF_A_CELL = 5
-
-
-def _find(base: dict[str, Any], path: str) -> Any:
-    first, *rest = path.split(".")
-    found = base[first]
-    for part in rest:
-        found = core_of(found.__dict__[part]) or found.__dict__[part]
-    return found
-
-
-def _attribute(path: str, name: str) -> Callable[[dict[str, Any]], Any]:
-    return lambda base: getattr(_find(base, path), name)
-
-
-def _item(path: str, name: str) -> Callable[[dict[str, Any]], Any]:
-    return lambda base: vars_of(_find(base, path))[name]
-
-
-def _cell(path: str, index: int) -> Callable[[dict[str, Any]], Any]:
-    return lambda base: _find(base, path).__closure__[index].cell_contents
-
-
-def _item_of_class(path: str) -> Callable[[dict[str, Any]], Any]:
-    def find(base: dict[str, Any]) -> Any:
-        owner, _, name = path.rpartition(".")
-        return _find(base, owner).__dict__[name]
-
-    return find

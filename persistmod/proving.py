@@ -1,7 +1,9 @@
-"""The proof in a fresh process: one helper process that loads modules and says whether they are what they were.
+"""The proof in a fresh process: helper processes that load or run modules and say whether they are what they were.
 
-The helper imports each module from what its parent sends, walks it again at the end of its loading, and compares. It knows nothing of the
-database: whatever module is imported in it, it asks the parent for that module first. Both sides speak pickles over the standard streams:
+A helper imports each module from what its parent sends, walks it again at the end of its loading, and compares. One loads states, which
+shows what is missing outside; another, which hashes text otherwise, runs the bodies of closed modules, which shows what differs from
+process to process: the order of a set, say. A helper knows nothing of the database: whatever module is imported in it, it asks the parent
+for that module first. Both sides speak pickles over the standard streams:
 
     parent: (name, ...)                 helper: ("prove", name)   -> import it
             Payload | None              <-               ("get", name)     what is registered under this name?
@@ -25,16 +27,19 @@ from typing import Any, BinaryIO
 from persistent import Persistent
 
 from persistmod import imaging
+from persistmod.aside import Observation
 from persistmod.errors import PersistmodError
 from persistmod.imaging import ImageData
 from persistmod.importer import RegistryFinder
 from persistmod.loading import ImageLoader, Record, entry_of
 from persistmod.source import Body, compile_source, current_tag
+from persistmod.state import Dump, State
 
 # Called with (steps done, steps in all, name of the module that is next).
 Progress = Callable[[int, int, str], None]
 
-_PROGRAM = "from persistmod.proving import main; main()"
+RUN_DIFFERS = "its body makes something else of it in another process"
+_PROGRAM = "from persistmod.proving import main; main({})"
 
 
 @dataclass
@@ -76,28 +81,62 @@ def payload_of(record: Record) -> Payload:
 
 
 class Prover:
-    """The parent's side: a helper process that is kept while the `with` block lasts, and starts while the parent goes on."""
+    """The parent's side: helper processes that are kept while the `with` block lasts, and start while the parent goes on."""
 
     def __init__(self, lookup: Callable[[str], Payload | None]) -> None:
-        self._lookup = lookup
-        self._was_asked = False
+        self._helpers = (_Helper(lookup, runs=False), _Helper(lookup, runs=True))
 
     def __enter__(self) -> Prover:
-        command = [sys.executable, *subprocess._args_from_interpreter_flags(), "-c", _PROGRAM]  # type: ignore[attr-defined]
-        environment = {**os.environ, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}
-        self._process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=environment)
+        for helper in self._helpers:
+            helper.start()
         return self
 
     def __exit__(self, kind: type[BaseException] | None, *exception: object) -> None:
-        if kind is not None or not self._was_asked:
-            self._process.kill()
-        for stream in (self._process.stdin, self._process.stdout):
+        for helper in self._helpers:
+            helper.end(kind is not None)
+
+    def prove(self, name: str, is_excused: Callable[[str], bool] = lambda name: False) -> str | None:
+        """Return why the module `name` is not the same in a fresh process, None if it is.
+
+        `is_excused` is asked only if its body gives something else when it runs again, and tells whether it may.
+        """
+        loading, running = self._helpers
+        verdict = loading.prove(name) or running.prove(name)
+        return None if verdict and verdict.endswith(RUN_DIFFERS) and is_excused(name) else verdict
+
+    def modules(self) -> frozenset[str]:
+        """Return the names of the modules that a process has imported once it can open a database."""
+        return self._helpers[0].modules()
+
+
+class _Helper:
+    """A process; with `runs`, it runs bodies instead of loading states."""
+
+    _process: subprocess.Popen[bytes]
+
+    def __init__(self, lookup: Callable[[str], Payload | None], runs: bool) -> None:
+        self._lookup = lookup
+        self._runs = runs
+        self._was_asked = False
+
+    def start(self) -> None:
+        program = _PROGRAM.format(f"runs={self._runs}")
+        command = [sys.executable, *subprocess._args_from_interpreter_flags(), "-c", program]  # type: ignore[attr-defined]
+        environment = {**os.environ, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}
+        if self._runs:
+            environment["PYTHONHASHSEED"] = _other_seed(os.environ.get("PYTHONHASHSEED", ""))
+        self._process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=environment)
+
+    def end(self, is_urgent: bool) -> None:
+        process = self._process
+        if is_urgent or not self._was_asked:
+            process.kill()
+        for stream in (process.stdin, process.stdout):
             if stream is not None:
                 stream.close()
-        self._process.wait()
+        process.wait()
 
     def prove(self, name: str) -> str | None:
-        """Return why the module `name` is not the same in a fresh process, None if it is."""
         try:
             self._send(("prove", name))
             while True:
@@ -110,7 +149,6 @@ class Prover:
             raise PersistmodError(f"module {name!r}: the process that proves it has died ({error})", module=name) from error
 
     def modules(self) -> frozenset[str]:
-        """Return the names of the modules that a process has imported once it can open a database."""
         self._send(("modules", ""))
         names: frozenset[str] = pickle.load(self._stream("stdout"))
         return names
@@ -124,6 +162,10 @@ class Prover:
     def _stream(self, name: str) -> BinaryIO:
         stream: BinaryIO = getattr(self._process, name)
         return stream
+
+
+def _other_seed(seed: str) -> str:
+    return str((int(seed) + 1) % 2**32) if seed.isdecimal() else "random"
 
 
 class _Remote(Mapping[str, Payload]):
@@ -162,29 +204,43 @@ class _ProvingLoader(ImageLoader):
             return False
         name = self.record.name
         try:
-            observation = imaging.observation_of(image, name, module.__dict__)
-            again = imaging.load_and_dump(image.state, observation, self.record.persistent_object)
+            again = self._make(imaging.observation_of(image, name, module.__dict__), image.state)
         except PersistmodError as error:
             self._verdicts[name] = str(error).removeprefix(f"module {name!r}: ")
             return True
         offset = imaging.difference(image.state, again.state)
-        self._verdicts[name] = None if offset is None else f"{again.path_at(offset)}: it is not the same in a fresh process"
+        self._verdicts[name] = None if offset is None else f"{again.path_at(offset)}: {self.problem}"
         return True
+
+    problem = "it is not the same in a fresh process"
+
+    def _make(self, observation: Observation, state: State) -> Dump:
+        return imaging.load_and_dump(state, observation, self.record.persistent_object)
+
+
+class _RunningLoader(_ProvingLoader):
+    """Runs the body of a closed module, and walks what it has made."""
+
+    problem = RUN_DIFFERS
+
+    def _make(self, observation: Observation, state: State) -> Dump:
+        return imaging.run_and_dump(self.record.body().code, observation)
 
 
 class _ProvingFinder(RegistryFinder):
     """Has closed modules loaded by a loader that proves them."""
 
-    def __init__(self, registry: Mapping[str, Payload], verdicts: dict[str, str | None]) -> None:
+    def __init__(self, registry: Mapping[str, Payload], verdicts: dict[str, str | None], runs: bool) -> None:
         super().__init__(registry)
         self._verdicts = verdicts
+        self._kind = _RunningLoader if runs else _ProvingLoader
 
     def find_spec(
         self, fullname: str, path: Sequence[str] | None = None, target: types.ModuleType | None = None
     ) -> ModuleSpec | None:
         spec = super().find_spec(fullname, path, target)
         if spec is not None and isinstance(spec.loader, ImageLoader):
-            spec.loader = _ProvingLoader(spec.loader, self._verdicts)
+            spec.loader = self._kind(spec.loader, self._verdicts)
         return spec
 
 
@@ -196,10 +252,10 @@ def _prove(name: str, verdicts: dict[str, str | None]) -> str | None:
     return verdicts.get(name)
 
 
-def _serve(requests: BinaryIO, answers: BinaryIO) -> None:
+def _serve(requests: BinaryIO, answers: BinaryIO, runs: bool) -> None:
     names = frozenset(sys.modules)
     verdicts: dict[str, str | None] = {}
-    sys.meta_path.insert(0, _ProvingFinder(_Remote(requests, answers), verdicts))
+    sys.meta_path.insert(0, _ProvingFinder(_Remote(requests, answers), verdicts, runs))
     for kind, name in _messages(requests):
         answer = names if kind == "modules" else ("proven", name, _prove(name, verdicts))
         pickle.dump(answer, answers, protocol=5)
@@ -214,7 +270,7 @@ def _messages(requests: BinaryIO) -> Iterable[tuple[str, str]]:
             return
 
 
-def main() -> None:
+def main(runs: bool) -> None:
     """Serve the parent until it closes the stream."""
     import ZODB.FileStorage  # noqa: F401  what every process with a database has
 
@@ -223,5 +279,5 @@ def main() -> None:
     os.dup2(2, 1)
     # Ctrl-C on a terminal reaches both processes; the parent decides.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    _serve(sys.stdin.buffer, answers)
+    _serve(sys.stdin.buffer, answers, runs)
 

@@ -199,7 +199,7 @@ class PersistentModule(Imaged):
     @property
     def has_more(self) -> bool:
         """Whether an import needs more of the record than its images."""
-        return self._data is not None or self._filename is not None or bool(self.leaks)
+        return self._data is not None or self._filename is not None or bool(self.leaks or self.versions)
 
     def persistent_object(self, path: str) -> Any:
         """Return the persistent object that the body made at a path."""

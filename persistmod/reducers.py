@@ -53,11 +53,19 @@ def reduce(value: Any, kind: type) -> Reduction:
     reducer = _find(kind)
     if reducer is not None:
         return reducer(value)
+    if isinstance(value, BaseException):
+        refuse_raised(value)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DeprecationWarning)  # itertools announce the end of their pickling
         dispatched = copyreg.dispatch_table.get(kind)
         reduction: Reduction = dispatched(value) if dispatched else value.__reduce_ex__(5)
     return reduction
+
+
+def refuse_raised(error: BaseException) -> None:
+    """Raise NotStorable for an exception that was raised: it holds frames."""
+    if error.__traceback__ is not None or error.__context__ is not None or error.__cause__ is not None:
+        raise NotStorable("an exception that was raised")
 
 
 def _find(kind: type) -> Reducer | None:
@@ -79,6 +87,25 @@ def is_recreated(value: Any) -> bool:
         return not isinstance(reduction, str) and reduction[0](*reduction[1]) is value
     except Exception:
         return False  # whatever it raised, it did not give the object
+
+
+def is_as_made(value: Any) -> bool:
+    """Return whether the public attributes of what is found again by name are still as its class makes them."""
+    if not hasattr(value, "__dict__"):
+        return True
+    try:
+        twin = type(value)(*reduce(value, type(value))[1])
+        attributes, expected = vars(value), vars(twin)
+    except Exception:
+        return False  # whatever it raised, nothing is known of it
+    public = [name for name in expected if not name.startswith("_")]
+    return all(_is_as_expected(attributes.get(name), expected[name]) for name in public)
+
+
+def _is_as_expected(value: Any, expected: Any) -> bool:
+    if expected is None or value is expected:
+        return True  # what refers to nothing yet is for the finder to fill
+    return type(value) is type(expected) and (value == expected if type(value) in (int, str, bool) else not value and not expected)
 
 
 def _property(value: property) -> Reduction:

@@ -256,17 +256,34 @@ class Registry(Persistent, Listing):
     # Proving
 
     def prove(self, names: Iterable[str], progress: Progress | None = None) -> dict[str, str]:
-        """Load closed modules in a fresh process; return `{name: why it is not the same there}`."""
+        """Load closed modules in a fresh process, and run those that no update has changed; return `{name: why it is not the same there}`.
+
+        What imports an updated module keeps what it made of the module before.
+        """
         wanted = list(names)
         failed: dict[str, str] = {}
         with Prover(lambda name: payload_of(self[name]) if name in self else None) as prover:
             for position, name in enumerate(wanted):
                 if progress:
                     progress(position, len(wanted), name)
-                verdict = prover.prove(name)
+                verdict = prover.prove(name, self._follows_updates)
                 if verdict is not None:
                     failed[name] = verdict
         return failed
+
+    def _follows_updates(self, name: str) -> bool:
+        """Return whether a module, or one of those that it imports, has been updated since it was added."""
+        pending, seen = [name], set()
+        while pending:
+            record = self.get(name := pending.pop())
+            if record is None or name in seen:
+                continue
+            if record.versions:
+                return True
+            seen.add(name)
+            package = name if record.is_package else name.rpartition(".")[0]
+            pending += [module for statement in record.body().imports for module in statement.modules(package)]
+        return False
 
     def run_always(self, name: str, reason: str) -> None:
         """Make the body of a module run in every process from now on."""

@@ -18,7 +18,7 @@ from collections.abc import Callable
 from typing import Any
 
 from persistmod import reducers
-from persistmod.classes import is_persistent, slot_value
+from persistmod.classes import BY_VALUE, built_in_base, is_persistent, slot_value
 from persistmod.functions import contents, copy_attributes
 from persistmod.namespace import vars_of
 
@@ -247,6 +247,8 @@ class Relinker:
             again.__doc__ = value.__doc__  # it was taken from a getter that has its old one still
         if isinstance(state, dict):
             vars_of(again).update({name: self.resolve(item) for name, item in state.items()})
+        elif isinstance(state, tuple):
+            again.__setstate__(tuple(map(self.resolve, state)))
         return again
 
 
@@ -266,4 +268,5 @@ def _is_changed_in_place(kind: type) -> bool:
     """Return whether the parts of an object are attributes, slots, or the contents of a container."""
     if issubclass(kind, _MADE_AGAIN):
         return False
-    return bool(kind.__flags__ & _HEAP_TYPE) or any(issubclass(kind, base) for base, fill in _CONTENTS)
+    base = built_in_base(kind)
+    return base is object or issubclass(base, (*BY_VALUE, BaseException, *(container for container, fill in _CONTENTS)))

@@ -13,6 +13,7 @@ import sys
 import types
 from collections import Counter
 from dataclasses import dataclass, field
+from itertools import chain
 from typing import Any
 
 from persistmod import classes, rebuilding
@@ -28,14 +29,17 @@ _CONTAINERS = (dict, list, set)
 
 @dataclass(slots=True)
 class Replacement:
-    """What is exchanged: `{id: object that stands for it}`, the holders to be changed, what stands in the way, what must stay alive."""
+    """What is exchanged: `{id: object that stands for it}`, the holders to be changed, what stands in the way, what must stay alive.
+
+    `moves` are pairs of an old instance and the new one; `immutable` holders are made again, and held in turn by others.
+    """
 
     exchanged: dict[int, Any] = field(default_factory=dict)
     owners: list[Any] = field(default_factory=list)
     obstacles: list[str] = field(default_factory=list)
-    moved: int = 0
     keep: list[Any] = field(default_factory=list)
-    fills: list[tuple[Any, Any]] = field(default_factory=list)
+    moves: list[tuple[Any, Any]] = field(default_factory=list)
+    immutable: list[Any] = field(default_factory=list)
 
 
 def survey(pairs: list[Pair]) -> Replacement:
@@ -74,25 +78,21 @@ def _exchange_instance(instance: Any, new: type, found: Replacement) -> None:
     if is_persistent(cls):
         found.obstacles.append(f"an instance of {cls.__qualname__} belongs to a database connection, which finds it by its identity")
         return
-    base, contents = _built_in(cls), None
+    base = _built_in(cls)
     if _built_in(new) is not base or base not in (object, *_CONTAINERS):
         found.obstacles.append(f"an instance of {cls.__qualname__} has the contents of a {base.__name__}")
         return
-    if base is not object:
-        contents = base.copy(instance)
     try:
         again = base.__new__(new)
     except TypeError as error:
         found.obstacles.append(f"an instance of {cls.__qualname__} cannot be made again: {error}")
         return
-    values = _values(instance)
-    homeless = [name for name in values if not _has_place(new, name)]
+    homeless = [name for name in _values(instance) if not _has_place(new, name)]
     if homeless:
         found.obstacles.append(f"an instance of {cls.__qualname__} has {homeless[0]!r}, which has no place in the new class")
     found.exchanged[id(instance)] = again
     found.keep.append(instance)
-    found.fills.append((instance, (again, values, contents)))
-    found.moved += 1
+    found.moves.append((instance, again))
 
 
 def _built_in(cls: type) -> Any:
@@ -122,39 +122,34 @@ def _has_place(cls: type, name: str) -> bool:
 
 
 def _find_owners(found: Replacement, instances: list[Any]) -> None:
-    """Find who holds what is exchanged. A tuple or a bound method is made again, and its holders are looked for in turn."""
-    pending = list(found.keep)
+    """Find who holds what is exchanged. A tuple or a bound method will be made again, and its holders are looked for in turn."""
+    pending = tuple(found.keep)
     seen: set[int] = set()
     counted: Counter[int] = Counter()
+    moved = set(map(id, instances))
     while pending:
-        ours = {id(found.keep), id(pending), id(instances), id(found.exchanged), id(found.owners), id(found.fills), id(sys._getframe())}
+        ours = {id(found.keep), id(pending), id(instances), id(found.exchanged), id(found.owners), id(sys._getframe())}
+        ours.update(map(id, found.moves))
         owners = [owner for owner in gc.get_referrers(*pending) if id(owner) not in ours and id(owner) not in seen]
         seen.update(map(id, owners))
-        pending = []
-        for owner in owners:
-            counted.update(map(id, gc.get_referents(owner)))
-            again = _made_again(owner, found)
-            if again is not None:
-                found.exchanged[id(owner)] = again
-                found.keep.append(owner)
-                pending.append(owner)
-            elif can_redirect(owner) and type(owner) is not tuple:
-                found.owners.append(owner)
+        counted.update(map(id, chain.from_iterable(map(gc.get_referents, owners))))
+        pending = tuple(owner for owner in owners if _is_made_again(owner, found))
+        found.immutable += pending
+        found.owners += [owner for owner in owners if can_redirect(owner) and not (type(owner) is tuple or id(owner) in moved)]
+        del owners
     for instance in instances:
         if sys.getrefcount(instance) - counted[id(instance)] > _OWN_REFERENCES:
             found.obstacles.append(f"an instance of {type(instance).__qualname__} is held by a running function, or by an object in C")
 
 
-# The list of what is kept, that of instances, the pair in `fills`, the loop's variable, the argument of getrefcount.
+# The list of what is kept, that of instances, the pair in `moves`, the loop's variable, the argument of getrefcount.
 _OWN_REFERENCES = 5
 
 
-def _made_again(owner: Any, found: Replacement) -> Any:
-    if type(owner) is types.MethodType and id(owner.__self__) in found.exchanged:
-        return types.MethodType(owner.__func__, found.exchanged[id(owner.__self__)])
-    if type(owner) in (tuple, frozenset) and not _is_of_a_class(owner):
-        return type(owner)(found.exchanged.get(id(item), item) for item in owner)
-    return None
+def _is_made_again(owner: Any, found: Replacement) -> bool:
+    if type(owner) is types.MethodType:
+        return id(owner.__self__) in found.exchanged
+    return type(owner) in (tuple, frozenset) and not _is_of_a_class(owner)
 
 
 def _is_of_a_class(value: Any) -> bool:
@@ -166,14 +161,44 @@ def _is_of_a_class(value: Any) -> bool:
 
 def write(found: Replacement, writes: Writes) -> None:
     """Fill the new instances and have everybody hold them; the old ones stay as they are, for an undo."""
-    for _, (again, values, contents) in found.fills:
-        if contents is not None:
-            kind = _built_in(type(again))
-            kind.update(again, contents) if kind is not list else list.extend(again, contents)
-        for name, value in values.items():
-            slot = _slot(type(again), name)
-            value = found.exchanged.get(id(value), value)
-            slot.__set__(again, value) if slot is not None else vars_of(again).__setitem__(name, value)
+    for instance, again in found.moves:
+        _fill(instance, again, found.exchanged)
+    _make_again(found)
+    for instance, again in found.moves if found.immutable else ():
+        _fill(instance, again, found.exchanged)
+    attributes = {id(vars_of(instance)) for instance, again in found.moves}
     for owner in found.owners:
-        if id(owner) not in found.exchanged:
+        if id(owner) not in attributes and id(owner) not in found.exchanged:
             redirect(owner, found.exchanged, writes)
+
+
+def _fill(instance: Any, again: Any, exchanged: dict[int, Any]) -> None:
+    """Give a new instance what the old one has."""
+    kind = _built_in(type(again))
+    if kind is list:
+        list.__setitem__(again, slice(None), [exchanged.get(id(item), item) for item in list.__iter__(instance)])
+    elif kind is dict:
+        dict.clear(again)
+        dict.update(again, {exchanged.get(id(key), key): exchanged.get(id(item), item) for key, item in dict.items(instance)})
+    elif kind is set:
+        set.clear(again)
+        set.update(again, [exchanged.get(id(item), item) for item in set.__iter__(instance)])
+    for name, value in _values(instance).items():
+        slot, value = _slot(type(again), name), exchanged.get(id(value), value)
+        slot.__set__(again, value) if slot is not None else vars_of(again).__setitem__(name, value)
+
+
+def _make_again(found: Replacement) -> None:
+    """Make tuples, frozensets and bound methods again, the inner ones first."""
+    stack, open_ids = list(found.immutable), set(map(id, found.immutable))
+    while stack:
+        value = stack[-1]
+        inner = [item for item in gc.get_referents(value) if id(item) in open_ids and id(item) not in found.exchanged]
+        if inner and id(value) not in found.exchanged:
+            stack += inner
+            continue
+        stack.pop()
+        if type(value) is types.MethodType:
+            found.exchanged[id(value)] = types.MethodType(value.__func__, found.exchanged[id(value.__self__)])
+        else:
+            found.exchanged[id(value)] = type(value)(found.exchanged.get(id(item), item) for item in value)

@@ -59,7 +59,7 @@ class Runs:
     def take_back(self) -> None:
         """Put back what the runs changed outside, and the modules that they imported first."""
         for run in reversed(self.by_name.values()):
-            run.observer.outside.restore(vars(run.scratch))
+            run.observer.outside.restore(run.observer.own)
         for name in reversed(self.added):
             live.forget(name, ())
 
@@ -140,7 +140,7 @@ class _Runner(Loader):
             observation = observer.conclude()
             image, persistent = imaging.make_image(observation, target.body.code, target.record.requested_run)
         except BaseException as error:
-            observer.outside.restore(vars(module))
+            observer.outside.restore(observer.own)
             if isinstance(error, PersistmodError | KeyboardInterrupt):
                 raise
             name = target.record.name

@@ -10,7 +10,8 @@ from __future__ import annotations
 import gc
 import sys
 import types
-from collections.abc import Iterable
+from collections import deque
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 from persistmod.errors import NotStorable
@@ -21,18 +22,24 @@ _HAS_GC = 1 << 14  # Py_TPFLAGS_HAVE_GC
 _IMMUTABLE_TYPE = 1 << 8  # Py_TPFLAGS_IMMUTABLETYPE
 
 
+_SINGLETONS = (types.NoneType, types.EllipsisType, types.NotImplementedType)
+
+
 def has_value_semantics(kind: type) -> bool:
     """Return whether objects of a type are as good as their equals: of an immutable type in C, with a hash of its own.
 
     So are tuples, patterns, dates, generic aliases, built-in methods; not so functions, locks, plain objects.
     """
     hashing: Any = kind.__hash__
-    is_value = hashing is not None and hashing is not object.__hash__
+    is_value = (hashing is not None and hashing is not object.__hash__) or kind in _SINGLETONS
     return is_value and bool(kind.__flags__ & _IMMUTABLE_TYPE) and not issubclass(kind, type)
 
 
 class ModuleScope:
-    """The scope of one namespace; `made` holds what the body made by id, None if its run was not observed."""
+    """The scope of one namespace; `made` holds what the body made by id, None if its run was not observed.
+
+    `shared` has ids of what the collector does not know and others hold, too.
+    """
 
     def __init__(
         self,
@@ -42,14 +49,16 @@ class ModuleScope:
         steps: tuple[ImportStep, ...] = (),
         statements: tuple[tuple[ImportStatement, str], ...] = (),
         made: dict[int, Any] | None = None,
+        shared: frozenset[int] = frozenset(),
     ) -> None:
         self.module = module
         self.namespace = namespace
         self.import_attributes = import_attributes
         self.steps = steps
         self.made = made
+        self.shared = shared
         self._bound = _bound_names(statements)
-        self._index: dict[int, tuple[str, str]] | None = None
+        self._index: dict[int, str] | None = None
         self._members: dict[int, tuple[str, str]] | None = None
 
     def imported(self, name: str, value: Any) -> tuple[str, str] | None:
@@ -75,13 +84,14 @@ class ModuleScope:
             return None
         found = self._declared(value)
         if found is None and (self.made is not None or not self._is_declared_own(value)):
-            found = self.index.get(id(value)) or self._member(value)
+            found = self._bound_in_module(value) or self._member(value)
         return found
 
     def is_own(self, value: Any) -> bool:
         if self.made is None:
             return self._is_declared_own(value) or not issubclass(type(value), (type, types.FunctionType))
-        return id(value) in self.made or not gc.is_tracked(value) or has_value_semantics(type(value))
+        is_untracked = not gc.is_tracked(value) and id(value) not in self.shared
+        return id(value) in self.made or is_untracked or has_value_semantics(type(value))
 
     def has_raw_instances(self, kind: type) -> bool:
         return self.reference(kind) is None
@@ -89,7 +99,9 @@ class ModuleScope:
     def _needs_identity(self, value: Any) -> bool:
         """Return whether it may matter which of two equal objects this is."""
         kind = type(value)
-        return (bool(kind.__flags__ & _HAS_GC) and kind not in (tuple, frozenset)) or kind in (object, bytearray)
+        if kind.__flags__ & _HAS_GC:
+            return kind not in (tuple, frozenset)
+        return not has_value_semantics(kind)
 
     def _is_declared_own(self, value: Any) -> bool:
         if type(value) is types.FunctionType:
@@ -111,27 +123,35 @@ class ModuleScope:
         return name
 
     def _declared(self, value: Any) -> tuple[str, str] | None:
-        """Find a value where it says that it is: `__module__` and `__qualname__`."""
+        """Find a value where it says that it is: `__module__` and `__qualname__`; a built-in method says it by its class."""
         try:
             module, name = value.__module__, value.__qualname__
+            if module is None and type(value) is types.BuiltinFunctionType:
+                module = value.__self__.__module__
             if type(module) is not str or type(name) is not str or module == self.module:
                 return None
         except Exception:
             return None  # a foreign __getattr__ may raise anything; then the value is not found there
         return (self._no_main(module), name) if _resolve(module, name) is value else None
 
+    def _bound_in_module(self, value: Any) -> tuple[str, str] | None:
+        module = self.index.get(id(value))
+        if module is None:
+            return None
+        return next(((module, name) for name, bound in vars(sys.modules[module]).items() if bound is value), None)
+
     def _member(self, value: Any) -> tuple[str, str] | None:
         """Find a function, descriptor, class or plain object() that is bound in a class of another module, under any name."""
         if type(value) is not object and not issubclass(type(value), _MEMBERS):
             return None
         if self._members is None:
-            self._members = _index_of_classes(self.index.values())
+            self._members = _index_of_classes(_places_of_classes(self.index))
         found = self._members.get(id(value))
         return found if found is not None and _resolve(*found) is value else None
 
     @property
-    def index(self) -> dict[int, tuple[str, str]]:
-        """`{id: (module, name)}` of everything bound in the namespace of another module."""
+    def index(self) -> dict[int, str]:
+        """`{id: module}` of everything bound in the namespace of another module."""
         if self._index is None:
             self._index = _index_of_modules(self.namespace, self.module)
         return self._index
@@ -157,13 +177,24 @@ def _resolve(module: str, name: str) -> Any:
     return found
 
 
+def _places_of_classes(index: dict[int, str]) -> Iterator[tuple[str, str]]:
+    """Yield (module, name) of every class that is bound in a module, each once, in the order in which the modules were imported."""
+    seen: set[int] = set()
+    bound = set(index.values())
+    for module in [name for name in sys.modules if name in bound]:
+        for name, value in list(vars(sys.modules[module]).items()):
+            if issubclass(type(value), type) and index.get(id(value)) == module and id(value) not in seen:
+                seen.add(id(value))
+                yield module, name
+
+
 def _index_of_classes(places: Iterable[tuple[str, str]]) -> dict[int, tuple[str, str]]:
-    """Return `{id: (module, dotted name)}` of the members of the classes at these places, nested classes with them."""
+    """Return `{id: (module, dotted name)}` of the members of the classes at these places, nested classes with them; the first wins."""
     index: dict[int, tuple[str, str]] = {}
     seen: set[int] = set()
-    pending = [(module, name, vars(sys.modules[module]).get(name)) for module, name in places]
+    pending = deque((module, name, vars(sys.modules[module]).get(name)) for module, name in places)
     while pending:
-        module, name, cls = pending.pop()
+        module, name, cls = pending.popleft()
         if not issubclass(type(cls), type) or id(cls) in seen:
             continue
         seen.add(id(cls))
@@ -177,16 +208,15 @@ def _index_of_classes(places: Iterable[tuple[str, str]]) -> dict[int, tuple[str,
     return index
 
 
-def _index_of_modules(inside: dict[str, Any], own: str) -> dict[int, tuple[str, str]]:
-    index: dict[int, tuple[str, str]] = {}
-    for module_name, module in list(sys.modules.items()):
+def _index_of_modules(inside: dict[str, Any], own: str) -> dict[int, str]:
+    """Return `{id: module}` of everything bound in the namespaces of other modules; the module imported first wins."""
+    index: dict[int, str] = {}
+    for module_name, module in reversed(list(sys.modules.items())):
         namespace = getattr(module, "__dict__", None)
         if type(namespace) is not dict or namespace is inside or module_name in ("__main__", own):
             continue
-        if getattr(module, "__spec__", None) is None:
-            continue
-        for name, value in list(namespace.items()):
-            index.setdefault(id(value), (module_name, name))
+        if getattr(module, "__spec__", None) is not None:
+            index.update(dict.fromkeys(map(id, namespace.values()), module_name))
     return index
 
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import ast
 import hashlib
+import importlib.util
 import io
 import sys
 import tokenize
@@ -168,6 +169,20 @@ class ImportStatement:
     level: int
     fromlist: tuple[str, ...]
     bound: tuple[tuple[str, str], ...]
+
+    def module(self, package: str) -> str:
+        """Return the absolute name of the module that is asked for in a package; "" above the topmost one."""
+        try:
+            return importlib.util.resolve_name("." * self.level + self.name, package)
+        except ImportError:
+            return ""
+
+    def modules(self, package: str) -> Iterator[str]:
+        """Yield the absolute names of all modules that may be imported: what is asked for, those above it, and what is bound from it."""
+        name = self.module(package)
+        parts = name.split(".")
+        yield from (".".join(parts[:end]) for end in range(1, len(parts) + 1))
+        yield from (f"{name}.{attribute}" for attribute in self.fromlist)
 
 
 def import_statements(tree: ast.Module) -> list[ImportStatement]:

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import difflib
 import importlib
-import importlib.util
 import sys
 import types
 from collections.abc import Callable, Iterable, Sequence
@@ -26,7 +25,7 @@ from persistmod.plans import Plan, Step
 from persistmod.records import PersistentModule
 from persistmod.relinking import Relinker
 from persistmod.running_aside import Run, Runs, Target, running_aside
-from persistmod.source import Body, ImportStatement, compile_source, to_bytes, to_text
+from persistmod.source import Body, compile_source, to_bytes, to_text
 from persistmod.writes import Writes
 
 Check = Callable[[Plan, types.ModuleType], object]
@@ -207,20 +206,11 @@ def _imported(run: Run, edits: dict[str, Edit]) -> frozenset[str]:
     """Return the names that a module imports from names of other modules that are affected."""
     names: set[str] = set()
     for statement in run.target.body.imports:
-        edit = edits.get(_absolute(statement, run.scratch))
+        edit = edits.get(statement.module(run.scratch.__package__ or ""))
         if edit is not None:
             for name, attribute in statement.bound:
                 names |= edit.affected if attribute == "*" else {name} if attribute in edit.affected else set()
     return frozenset(name for name in names if "." not in name)
-
-
-def _absolute(statement: ImportStatement, module: types.ModuleType) -> str:
-    if not statement.level:
-        return statement.name
-    try:
-        return importlib.util.resolve_name("." * statement.level + statement.name, module.__package__ or "")
-    except ImportError:
-        return ""
 
 
 def _plan_replacements(planner: Planner, options: Options) -> None:

@@ -2,7 +2,9 @@
 
 import os
 import sys
+from functools import cache
 
+import edits
 import pytest
 import transaction
 from support import outcomes_of
@@ -34,13 +36,18 @@ def restore(mapping, before):
 
 
 @pytest.fixture(scope="session")
-def outcomes(tmp_path_factory):
+def folder_of(tmp_path_factory):
+    """Give a function from the name of a test module to a folder of its own."""
+    return cache(lambda name: tmp_path_factory.mktemp(name))
+
+
+@pytest.fixture(scope="session")
+def outcomes(folder_of):
     """Give a function from the name of a test module to the outcomes of its checks; see `support`."""
-    folders = {}
+    return lambda name: outcomes_of(name, folder_of(name))
 
-    def outcomes_in(name):
-        if name not in folders:
-            folders[name] = tmp_path_factory.mktemp(name)
-        return outcomes_of(name, folders[name])
 
-    return outcomes_in
+@pytest.fixture(scope="session")
+def edits_in(folder_of):
+    """Give a function from the name of a test module to the outcomes of its edits; see `edits`."""
+    return lambda name: edits.outcomes_of(name, folder_of(name))

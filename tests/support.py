@@ -94,9 +94,9 @@ def outcomes_of(name, folder):
     }
 
 
-def fresh(command, *arguments, options=("-W", "error")):
-    """Run a function of `fresh.py` in a new process and return its result."""
-    program = [sys.executable, *options, str(HERE / "fresh.py"), command]
+def fresh(command, *arguments, options=("-W", "error"), program=str(HERE / "fresh.py")):
+    """Run a function of a program in a new process and return its result."""
+    program = [sys.executable, *options, program, command]
     done = subprocess.run(program, input=json.dumps(arguments), capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stderr
     return json.loads(done.stdout.rpartition("\n=> ")[2])

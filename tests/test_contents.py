@@ -201,7 +201,7 @@ def test_listed_image_that_the_record_does_not_have_is_a_finding(tree):
         assert [finding.module for finding in registry.verify()] == ["pack.a"]
 
 
-@pytest.mark.parametrize("images", [{}, {"pack.a": 7}, {"pack.a": (1, False, ("once", "", (b"", b"")))}, None])
+@pytest.mark.parametrize("images", [{}, {"pack.a": 7}, {"pack.a": (False, ("once", "", (b"", b"")))}, None])
 def test_damaged_pack_names_the_module(tree, images):
     with tree.open() as registry:
         registry["pack.a"]._images[current_tag()].images = images
@@ -212,3 +212,13 @@ def test_damaged_pack_names_the_module(tree, images):
         with pytest.raises(persistmod.DamagedRecordError, match="module 'pack"):
             __import__("pack.a")
         assert {"pack", "pack.a"} & {finding.module for finding in registry.verify()}
+
+
+def test_update_of_a_packed_module_is_what_others_import(tree):
+    with tree.open() as registry:
+        registry.update("pack.a", "n = 0\ndef f(): return 'A'\n")
+        transaction.commit()
+        assert packs(registry) == {"pack": "Pack", "pack.a": "Image", "pack.b": "Pack", "pack.c": "Pack"}
+    assert tree.run(USE) == "Ab 0\n"
+    with tree.open() as registry:
+        assert registry.verify() == []

@@ -88,6 +88,54 @@ def test_effects_of_the_run_aside_are_put_back(files, tmp_path):
     assert not hasattr(hub, "flag") and hub.Base.extra == 1
 
 
+HUB = """
+import array, collections, contextvars, itertools, random
+class Slotted: __slots__ = ("x", "y")
+class Base:
+    table = {}
+    def method(self): return 1
+class Holder: pass
+def store():
+    n = [0]
+    m = 0
+    def keep(value):
+        nonlocal m
+        m += 1
+        n.append(value)
+        return m, len(n)
+    return keep
+def plain(a=1, *, b=2): return a, b
+keep, slotted, holder = store(), Slotted(), Holder()
+slotted.x, holder.a = 1, [1]
+numbers, data, queue, names, table = array.array("i", [1]), bytearray(b"1"), collections.deque([1]), {1}, {1: 2}
+variable, generator = contextvars.ContextVar("variable"), random.Random(1)
+variable.set(1)
+def state():
+    cells = [cell.cell_contents for cell in keep.__closure__]
+    return repr((slotted.x, hasattr(slotted, "y"), vars(holder), vars(Base).keys(), Base.table, cells, plain(), vars(plain), plain(),
+                 numbers, data, queue, names, table, variable.get(), generator.getstate(), vars(Base.method)))
+"""
+USER = """
+import hub
+hub.slotted.x, hub.slotted.y, hub.holder.b, hub.Base.extra = 2, 3, 4, 5
+hub.holder.a.append(6)
+hub.Base.table["k"] = 1
+hub.keep(1)
+hub.plain.__defaults__, hub.plain.__kwdefaults__, hub.plain.marked = (5,), {"b": 6}, True
+hub.Base.method.marked = True
+hub.numbers.append(1); hub.data.append(1); hub.queue.append(1); hub.names.add(2); hub.table["k"] = 1
+hub.variable.set(2)
+hub.generator.random()
+"""
+
+
+def test_every_effect_of_the_run_aside_is_put_back(files):
+    hub, user = files(hub=HUB, user=USER)
+    before = hub.state()
+    assert persistmod.convert(user).run == "always"
+    assert hub.state() == before
+
+
 def test_what_other_modules_registered_is_not_the_modules_own_data(files, tmp_path):
     files(
         hub="handlers = []\ndef register(f):\n    handlers.append(f)\n    return f\n",

@@ -78,3 +78,33 @@ def test_verify_proves_again_and_finds_what_has_gone(tmp_path):
         sys.path.remove(str(helper))
         findings = registry.verify()
         assert [finding.module for finding in findings] == ["user"] and "vanishing" in findings[0].problem
+
+
+LETTERS = "X = {'alpha', 'beta', 'gamma', 'delta', 'epsilon', 'zeta', 'eta', 'theta', 'iota'}\n"
+
+
+def test_order_of_a_set_of_text_differs_between_processes(tree):
+    runs = tree(
+        __init__="",
+        ordered=LETTERS + "Y = sorted(X)\nZ = {**dict.fromkeys(Y)}\n",
+        listed=LETTERS + "Y = list(X)\n",
+        joined=LETTERS + "class C:\n    names = ' '.join(X)\n",
+        from_others="from .ordered import X\nY = [name for name in X]\n",
+    )
+    problem = "its body makes something else of it in another process"
+    assert runs["pack.ordered"] == ("once", "")
+    assert runs["pack.listed"] == ("always", f"pack.listed.Y: {problem}")
+    assert runs["pack.joined"][1].startswith("pack.joined.C")
+    assert runs["pack.from_others"] == ("always", f"pack.from_others.Y: {problem}")
+
+
+def test_verify_runs_bodies_again(tmp_path):
+    with Database(tmp_path).open() as registry:
+        registry.add("listed", LETTERS + "Y = list(X)\n")
+        transaction.commit()
+        assert [finding.module for finding in registry.verify()] == ["listed"]
+
+
+def test_hash_seed_of_the_environment_is_not_that_of_the_helper(tree, monkeypatch):
+    monkeypatch.setenv("PYTHONHASHSEED", "0")
+    assert tree(__init__="", listed=LETTERS + "Y = list(X)\n")["pack.listed"][0] == "always"

@@ -1,0 +1,75 @@
+"""Edits of modules, looked at in every process that they reach.
+
+    @edit("def f(): return 1", "def f(): return 2", held="f = m.f")
+    def test_held_function_runs_the_new_body(m, held):
+        assert held.f is m.f and held.f() == 2
+
+The decorated function is a *check*. It runs in the process that updates; in one that had the module loaded and receives the commit; and in
+a fresh one. `held` is what a client holds: a text that is run with the module as `m` before the update. In the fresh process there was no
+before, so the client holds what it finds; `fresh=False` leaves client and check out there.
+
+What the module is must be the same in all three, and the same as what the new source gives when it is imported from nowhere, unless
+`kept=True` says that something of the old one stays. All edits of a test file share their processes.
+"""
+
+import inspect
+import sys
+import textwrap
+from dataclasses import dataclass
+from functools import cache
+
+from describing import differences
+from support import HERE, _source_of, fresh
+
+
+@dataclass(frozen=True)
+class Edit:
+    """A module, its sources one after the other, what a client holds, the check, and how each update is done."""
+
+    name: str
+    sources: tuple[str, ...]
+    held: str
+    check: str
+    takes_held: bool
+    options: dict[str, object]
+    fresh: bool
+    kept: bool
+
+
+def edit(old, *new, held="", fresh=True, kept=False, **options):
+    """Let a function check what an edit leaves; see above."""
+    return lambda function: _test(function, (old, *new), held, fresh, kept, options)
+
+
+def _test(function, sources, held, in_fresh, kept, options):
+    name = function.__name__
+    takes_held = len(inspect.signature(function).parameters) == 2
+    texts = tuple(textwrap.dedent(source).lstrip("\n") for source in sources)
+    module = "m_" + name.removeprefix("test_")
+    case = Edit(module, texts, textwrap.dedent(held), _source_of(function), takes_held, options, in_fresh, kept)
+
+    def test(edits_in):
+        outcome = edits_in(function.__module__)
+        updated, follower, found, plain = (outcome[process][name] for process in ("update", "follow", "find", "plain"))
+        for process, result in (("updater", updated), ("follower", follower), ("fresh process", found)):
+            assert result["problem"] is None, f"in the {process}:\n{result['problem']}"
+        for process, result in (("follower", follower), ("fresh process", found), *(() if kept else [("import of the new source", plain)])):
+            found_differences = differences(updated["state"], result["state"])
+            assert not found_differences, f"the updater and the {process} differ: {found_differences}"
+
+    test.__name__ = test.__qualname__ = name
+    test.__module__ = function.__module__
+    test.edit = case
+    return test
+
+
+@cache
+def outcomes_of(name, folder):
+    """Run all edits of the test module `name` in processes that share a database; return `{process: {test: result}}`."""
+    edits = {key: vars_of(test.edit) for key, test in vars(sys.modules[name]).items() if hasattr(test, "edit")}
+    program = str(HERE / "edited.py")
+    return {process: fresh(process, str(folder), edits, program=program) for process in ("update", "follow", "find", "plain")}
+
+
+def vars_of(edit):
+    return {name: getattr(edit, name) for name in Edit.__dataclass_fields__}
