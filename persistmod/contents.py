@@ -100,7 +100,7 @@ class Pack(Persistent):
     def entry(self, module: str) -> Entry:
         """Return all that an import of a module needs."""
         is_package, image = self._read(module)
-        return Entry(module, file_name(module, is_package), is_package, True, image, whole=True)
+        return Entry(module, file_name(module, is_package), is_package, True, image, self)
 
     def _read(self, module: str) -> tuple[bool, ImageData]:
         try:

@@ -70,7 +70,11 @@ class Decider:
         """
         if self.with_live.is_same(new, current):
             return "keep"
-        if self.edit.affects(path) and not self._is_base(new, base):
+        is_affected = self.edit.affects(path) and not self._is_base(new, base)
+        if is_affected and ".<" in path and type(new) is type(current) and type(new) in CONTAINERS:
+            self.merged.append(path)  # what a function holds, as that of singledispatch does, is not what a statement says, but adds to
+            return "merge"
+        if is_affected:
             self.taken.append(path)
             return "take"
         if self.edit.touches(path) and type(new) is type(current) and type(new) in CONTAINERS and not self._is_base(new, base):

@@ -17,7 +17,7 @@ from typing import Any
 from persistmod import applying, loading, pickling, replacing
 from persistmod.aside import Making
 from persistmod.contents import Leak
-from persistmod.deciding import Neighbours
+from persistmod.deciding import FindBase, Neighbours
 from persistmod.dependence import Edit
 from persistmod.imaging import ImageData
 from persistmod.planning import Planner
@@ -62,9 +62,13 @@ LOG_LENGTH = 100
 
 
 def follow(
-    name: str, module: types.ModuleType, image: ImageData, persistent: Any, spec: Any, edit: Edit, leaked: Mapping[str, object],
+    module: types.ModuleType, image: ImageData, persistent: Any, spec: Any, edit: Edit, leaked: Mapping[str, object], base: FindBase,
 ) -> Writes:
-    """Give a live module the version that `image` is of; return the writes, which can be taken back. `leaked`: names that stay."""
+    """Give a live module the version that `image` is of; return the writes, which can be taken back. `leaked`: names that stay.
+
+    `base` gives the namespace of the version before, None if the database has it no more.
+    """
+    name = spec.name
     scratch = importlib.util.module_from_spec(spec)
     namespace, live = vars(scratch), vars(module)
     if hasattr(module, "__path__"):
@@ -77,7 +81,7 @@ def follow(
         else:
             exec(marshal.loads(image.code), namespace)
     made = making.made()
-    planner = Planner(name, live, namespace, made, edit, lambda: None, loading.retired(module), Neighbours({id(scratch): module}))
+    planner = Planner(name, live, namespace, made, edit, base, loading.retired(module), Neighbours({id(scratch): module}))
     planner.plan()
     stands_for = planner.changes.stands_for
     stands_for[id(scratch)] = module

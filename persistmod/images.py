@@ -83,6 +83,10 @@ class Imaged(Followed):
         image = self._images.get(tag)
         return None if image is None else image.data(self.name)
 
+    def image_holder(self) -> Image | Pack | None:
+        """Return the persistent object that holds the image of the running Python, None if there is none."""
+        return self._images.get(current_tag())
+
     def keep_in(self, pack: Pack, tag: str) -> None:
         """Move the image for a tag into a pack."""
         image = self.image(tag)

@@ -54,8 +54,11 @@ class DataRecord(Protocol):
     def is_base_data(self, data: dict[str, Any], namespace: dict[str, Any]) -> bool:
         """Return whether data are what the body made."""
 
-    def follow(self, module: types.ModuleType, known: Any) -> None:
-        """Give the live module the version of the record; `known` is the log of the one that it has."""
+    def follow(self, module: types.ModuleType, known: Any, base: Any) -> None:
+        """Give the live module the version of the record; `known` is the log of the one that it has, `base` what holds its image."""
+
+    def image_holder(self) -> Any:
+        """Return the persistent object that holds the image of the running Python, None if there is none."""
 
     def save_data(self, data: dict[str, Any], live: dict[str, Any], removed: tuple[str, ...]) -> None:
         """Store data apart from the image."""
@@ -69,7 +72,8 @@ AS_ADDED: tuple[object, ...] = ((),)
 class _Watched:
     """A live module: its namespace at the last boundary, and which revision of its code and data that was.
 
-    Of a module that is not closed only the code is followed, and `namespace` is empty.
+    Of a module that is not closed only the code is followed, and `namespace` is empty. `base`: what holds the image it was made from; the
+    database keeps that until it is packed.
     """
 
     record: DataRecord
@@ -78,6 +82,7 @@ class _Watched:
     before: dict[str, Any]
     serial: tuple[object, ...]
     stored: tuple[str, ...]
+    base: Any
     is_marked: bool = False
     is_saved: bool = False
     is_renewed: bool = False
@@ -106,6 +111,7 @@ class _Watched:
         self.before = dict(self.namespace)
         self.serial = self.record.data_serial()
         self.stored = self.record.stored_paths()
+        self.base = self.record.image_holder()
         self.is_saved = self.is_marked = self.is_renewed = False
 
     def differences(self) -> tuple[dict[str, Any], tuple[str, ...]]:
@@ -146,12 +152,13 @@ class LiveData:
         record: Any,
         module: types.ModuleType,
         is_closed: bool,
+        base: Any,
         serial: tuple[object, ...],
         stored: tuple[str, ...] = (),
     ) -> None:
-        """Watch a module that has just been loaded, or added; `serial` and `stored` are the DataRecord's, which is not read here."""
+        """Watch a module that has just been loaded, or added; `base` to `stored` are the DataRecord's, which is not read here."""
         namespace = vars(module) if is_closed else {}
-        self._put(name, _Watched(record, module, namespace, dict(namespace), serial, stored))
+        self._put(name, _Watched(record, module, namespace, dict(namespace), serial, stored, base))
 
     def _put(self, name: str, watched: _Watched) -> None:
         self._drop(name)
@@ -175,7 +182,8 @@ class LiveData:
         known = {name: known.get(name, value) for name, value in namespace.items()}
         marked = before.is_marked or bool(record._p_changed)
         is_marked = marked and not before.is_renewed
-        self._put(record.name, _Watched(record, module, namespace, known, before.serial, before.stored, is_marked, True, True))
+        after = _Watched(record, module, namespace, known, before.serial, before.stored, before.base, is_marked, True, True)
+        self._put(record.name, after)
         return lambda: self._put(record.name, before)
 
     def __enter__(self) -> None:
@@ -261,7 +269,7 @@ class LiveData:
         known, version = watched.serial, watched.record.data_serial()
         if known[0] != version[0]:
             try:
-                watched.record.follow(watched.module, known[0])
+                watched.record.follow(watched.module, known[0], watched.base)
             except Exception:
                 logger.exception("module %r: a version that was committed cannot be applied; the one before goes on", watched.record.name)
                 self.invalidated.add(watched.record._p_oid)

@@ -96,7 +96,7 @@ def bind(module: types.ModuleType, record: Record) -> None:
 class Entry:
     """What an import needs to know of a module.
 
-    If it is `whole` it stands for the record, which then need not be read: the module is as it was added.
+    With a `pack`, which holds the image, it stands for the record, which then need not be read: the module is as it was added.
     """
 
     name: str
@@ -104,7 +104,7 @@ class Entry:
     is_package: bool
     has_source: bool
     image: ImageData | None
-    whole: bool = False
+    pack: Any = None
 
 
 def entry_of(record: Record) -> Entry:
@@ -191,7 +191,7 @@ class RecordLoader(importlib.abc.InspectLoader):
         self.record = record
         self.name = entry.name
         self.image = entry.image  # until the module is loaded: a process keeps no image beside the module made from it
-        self._is_known_whole = entry.whole
+        self._pack = entry.pack
 
     @property
     def connection(self) -> Any:
@@ -239,10 +239,11 @@ class RecordLoader(importlib.abc.InspectLoader):
 
     def _loaded(self, module: types.ModuleType, image: ImageData) -> None:
         """Have the record complete a module that has been made, unless it is known to have nothing to say; have it watched."""
-        if self._is_known_whole:
-            livedata.of(self.connection).watch(self.name, self.record, module, image.state is not None, livedata.AS_ADDED)
-        else:
+        if self._pack is None:
             self.record.loaded(module, image)
+        else:
+            is_closed = image.state is not None
+            livedata.of(self.connection).watch(self.name, self.record, module, is_closed, self._pack, livedata.AS_ADDED)
 
     def _files(self) -> PackageFiles:
         return PackageFiles(self.record.name, self.record, self.record.registry)

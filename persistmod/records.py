@@ -21,9 +21,10 @@ from dataclasses import astuple
 from typing import Any
 
 from persistent import Persistent
+from ZODB.POSException import POSKeyError
 
 from persistmod import datastate, following, imaging, livedata, loading, pickling
-from persistmod.contents import Files, Image, Leak, ModuleData, Resource, Resources, Source, damaged, image_size
+from persistmod.contents import Files, Image, Leak, ModuleData, Pack, Resource, Resources, Source, damaged, image_size
 from persistmod.errors import DamagedRecordError, PersistmodError
 from persistmod.following import Version
 from persistmod.images import Imaged, Listing
@@ -232,13 +233,13 @@ class PersistentModule(Imaged):
             found = following.leaked(leak, vars(module)) if names else {}
             vars(module).update({name: found[name] for name in names if name in found})
 
-    def follow(self, module: types.ModuleType, known: Any) -> None:
-        """Give the live module this version; `known` is the log of the one that it has."""
+    def follow(self, module: types.ModuleType, known: Any, base: Image | Pack | None) -> None:
+        """Give the live module this version; `known` is the log of the one that it has, `base` what holds its image."""
         image = self.image(current_tag()) or imaging.always(self.body().code, "")
         edit = following.edit_between(known, self.versions)
         spec = loading.spec_of(self)
         with importing(self.registry) if self.registry is not None and not is_importing(self.registry) else nullcontext():
-            following.follow(self.name, module, image, self.persistent_object, spec, edit, self.leaks)
+            following.follow(module, image, self.persistent_object, spec, edit, self.leaks, lambda: self._made_from(base, vars(module)))
         self.restore_leaks(module)
         datastate.put(vars(module), self.stored_data()[0])
         loading.offer_source(self, self.filename)
@@ -247,7 +248,7 @@ class PersistentModule(Imaged):
         """Have new versions followed, and the data of a closed module saved and taken back with the transactions of the connection."""
         if self._p_jar is not None:
             serial, stored = self.data_serial(), self.stored_paths()
-            livedata.of(self._p_jar).watch(self.name, self, module, is_closed, serial, stored)
+            livedata.of(self._p_jar).watch(self.name, self, module, is_closed, self.image_holder(), serial, stored)
 
     # Data at run time
 
@@ -295,12 +296,18 @@ class PersistentModule(Imaged):
 
     def base_namespace(self, namespace: dict[str, Any]) -> dict[str, Any] | None:
         """Return a namespace as the body filled it when it last ran, None for a module that is not closed."""
-        image = self.image(current_tag())
-        return None if image is None or image.state is None else self._scratch(namespace)
+        return self._made_from(self.image_holder(), namespace)
 
-    def _scratch(self, namespace: dict[str, Any]) -> dict[str, Any]:
-        """Return a namespace filled from the image again; the live module's import attributes are in it, too."""
-        image = self.image(current_tag())
+    def _made_from(self, holder: Image | Pack | None, namespace: dict[str, Any]) -> dict[str, Any] | None:
+        try:
+            image = None if holder is None else holder.data(self.name)
+        except POSKeyError:
+            return None  # the database was packed since
+        return None if image is None or image.state is None else self._scratch(namespace, image)
+
+    def _scratch(self, namespace: dict[str, Any], image: ImageData | None = None) -> dict[str, Any]:
+        """Return a namespace filled from an image, its own if none is given; the live module's import attributes are in it, too."""
+        image = image or self.image(current_tag())
         scratch = {name: value for name, value in namespace.items() if name.startswith("__")}
         if image is not None and image.state is not None:
             pickling.load(image.state, scratch, self.persistent_object)

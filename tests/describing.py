@@ -15,6 +15,8 @@ IMPORT_SYSTEM = frozenset(f"__{name}__" for name in "builtins spec loader cached
 IMPLIED = frozenset(("__dict__", "__weakref__", "_abc_impl", "__abstractmethods__"))
 LRU_CACHE = type(functools.lru_cache(abs))
 HEAP_TYPE = 1 << 9
+# Caches: what is in them is nobody's state.
+WEAK = (weakref.WeakKeyDictionary, weakref.WeakValueDictionary, weakref.WeakSet)
 
 
 def describe(namespace):
@@ -94,7 +96,7 @@ class Description:
             yield ".target", value()
         elif not kind.__flags__ & HEAP_TYPE and not hasattr(value, "__dict__"):
             yield ".repr", type(value).__repr__(value) if "0x" not in type(value).__repr__(value) else ""
-        if kind.__flags__ & HEAP_TYPE and not isinstance(value, type):
+        if kind.__flags__ & HEAP_TYPE and not isinstance(value, (type, *WEAK)):
             yield from self.instance(value, kind)
 
     def function(self, value):

@@ -352,3 +352,31 @@ def test_several_updates_in_a_row(m, held):
 def test_old_function_follows_through_several_forwards(m, held):
     assert m.f(1) == 6
     assert held.f(1) == 6
+
+
+@edit(
+    SINGLEDISPATCH.format(old="old"), SINGLEDISPATCH.format(old="new"),
+    held="show = m.show\n@m.show.register\ndef _(value: str): return 'client'\n",
+    kept=True, fresh=False,
+)
+def test_singledispatch_keeps_what_clients_registered(m, held):
+    assert held.show is m.show
+    assert [m.show(None), m.show(1), m.show("")] == ["any new", "int new", "client"]
+
+
+@edit(
+    SINGLEDISPATCH.format(old="x"),
+    SINGLEDISPATCH.format(old="x") + "@show.register\ndef _(value: list): return 'list'\n",
+    held="show = m.show; m.show([])",
+)
+def test_singledispatch_gets_another_implementation(m, held):
+    assert held.show is m.show and m.show([]) == "list" and m.show(1) == "int x"
+
+
+@edit(
+    SINGLEDISPATCH.format(old="x") + "@show.register\ndef _(value: list): return 'list'\n",
+    SINGLEDISPATCH.format(old="x"),
+    held="show = m.show; m.show([])",
+)
+def test_singledispatch_loses_an_implementation(m, held):
+    assert m.show([]) == "any x" and m.show(1) == "int x"
