@@ -131,6 +131,17 @@ class TreeReport:
     resources: tuple[str, ...]
     skipped: dict[str, str]
 
+    @classmethod
+    def joined(cls, reports: Iterable[TreeReport]) -> TreeReport:
+        """Return the reports of several calls as one."""
+        reports = tuple(reports)
+        return cls(
+            tuple(name for report in reports for name in report.added),
+            {name: reason for report in reports for name, reason in report.stored.items()},
+            tuple(path for report in reports for path in report.resources),
+            {path: reason for report in reports for path, reason in report.skipped.items()},
+        )
+
 
 class _Steps:
     """Counts the steps of a long call for whoever shows them."""

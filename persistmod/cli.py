@@ -36,11 +36,13 @@ from persistmod.rendering import (
     describe_definition,
     describe_module,
     discard_stdout,
+    explain_run,
     keeping_stdout_for_result,
     make_row,
     showing_progress,
     write,
     write_json,
+    write_plan,
     write_source,
     write_table,
 )
@@ -177,7 +179,7 @@ def add(settings: Settings, name: str | None, mode: str, as_json: bool, paths: t
             add_tree = functools.partial(registry.add_tree, run=mode, progress=progress)
             reports = [add_tree(path, name) for name, path in targets.items()]
         _commit("add " + " ".join(targets))
-        report = _join(reports)
+        report = TreeReport.joined(reports)
         added = [registry[name] for name in report.added]
         if as_json:
             described = [describe_module(record) for record in added]
@@ -208,30 +210,15 @@ def _get_module_name(path: Path) -> str:
     return path.stem
 
 
-def _join(reports: list[TreeReport]) -> TreeReport:
-    return TreeReport(
-        tuple(name for report in reports for name in report.added),
-        {name: reason for report in reports for name, reason in report.stored.items()},
-        tuple(path for report in reports for path in report.resources),
-        {path: reason for report in reports for path, reason in report.skipped.items()},
-    )
-
-
 def _write_added(added: list[PersistentModule], report: TreeReport, uri: str) -> None:
     for record in added:
-        write(f"added {record.name}{_explain_run(record)}\n")
+        write(f"added {record.name}{explain_run(record)}\n")
     for name, reason in report.stored.items():
         write(f"stored {name} as source only: {reason}\n")
     for path, reason in report.skipped.items():
         write(f"left out {path}: {reason}\n")
     counts = [(len(added), "module"), (len(report.stored), "source"), (len(report.resources), "data file")]
     write(f"{', '.join(_count(number, thing) for number, thing in counts if number)} added to {uri}\n")
-
-
-def _explain_run(record: PersistentModule) -> str:
-    if not record.has_source:
-        return " (a namespace package)"
-    return "" if record.run == "once" else f" (runs in each process: {record.run_reason})"
 
 
 def _count(number: int, thing: str) -> str:
@@ -299,6 +286,49 @@ def _find_definition(record: PersistentModule, name: str) -> Definition | None:
         message = f"module {record.name} has no definition {name}; it has {known}"
         raise NotRegisteredError(message, module=record.name, name=name)
     return definition
+
+
+_update_options = (
+    click.argument("file", metavar="FILE", type=click.Path(exists=True, dir_okay=False, path_type=Path)),
+    click.argument("name", metavar="NAME"),
+    click.option("--diff", is_flag=True, help="Show the difference of the sources, too."),
+    click.option("--mode", type=click.Choice(["update", "overwrite"]), default="update", show_default=True,
+                 help="Change the live objects, or bind new ones and leave those that are held as they are."),
+    click.option("--removed", type=click.Choice(["leak", "delete"]), default="leak", show_default=True,
+                 help="Whether names that the source has no more stay."),
+    click.option("--incompatible", type=click.Choice(["refuse", "replace"]), default="refuse", show_default=True,
+                 help="What becomes of what cannot follow in place."),
+    _json_option,
+)  # fmt: skip
+
+
+def _updating(function: Any) -> Any:
+    """Give a command the arguments and options of an update."""
+    return functools.reduce(lambda command, decorate: decorate(command), _update_options, function)
+
+
+@persistmod.command()
+@_updating
+@click.pass_obj
+def plan(settings: Settings, /, name: str, file: Path, as_json: bool, diff: bool, **options: str) -> int:
+    """Show what an update of module NAME to the source in FILE would do; status 1 if it would be refused."""
+    with _open_registry(settings, read_only=True) as registry, importing(registry):
+        with keeping_stdout_for_result() if as_json else contextlib.nullcontext():
+            found = registry.plan(name, file.read_bytes(), **options)
+        write_plan(found, as_json, diff)
+        return 1 if found.refusals else 0
+
+
+@persistmod.command()
+@_updating
+@click.pass_obj
+def update(settings: Settings, /, name: str, file: Path, as_json: bool, diff: bool, **options: str) -> None:
+    """Give module NAME the source in FILE, or refuse and change nothing."""
+    with _open_registry(settings) as registry, importing(registry):
+        with keeping_stdout_for_result() if as_json else contextlib.nullcontext():
+            done = registry.update(name, file.read_bytes(), **options)
+        _commit(f"update {name}")
+        write_plan(done, as_json, diff)
 
 
 @persistmod.command(context_settings={"ignore_unknown_options": True, "allow_interspersed_args": False})

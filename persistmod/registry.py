@@ -163,6 +163,10 @@ class Registry(Persistent, Listing):
         """Give a registered module a new source; as `persistmod.update`, with the same options."""
         return updating.update(self[name], source, **options)
 
+    def plan(self, name: str, source: str | bytes, **options: Any) -> Plan:
+        """Return what an update of a registered module would do; as `persistmod.plan`, with the same options."""
+        return updating.plan(self[name], source, **options)
+
     def update_many(
         self, sources: Mapping[str, str | bytes | None], *, packages: Collection[str] = (), mode: str = "update",
         removed: str = "leak", incompatible: str = "refuse", checks: Iterable[updating.Check] = (),

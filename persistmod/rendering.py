@@ -14,6 +14,7 @@ import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
+from persistmod.plans import Plan
 from persistmod.records import PersistentClass, PersistentFunction, PersistentModule
 
 if TYPE_CHECKING:
@@ -70,14 +71,29 @@ def write_table(headings: Sequence[str], rows: Iterable[Sequence[str | int]]) ->
     write("".join(line.rstrip() + "\n" for line in text.splitlines()))
 
 
-def write_source(source: str, raw: bytes) -> None:
+def write_source(source: str, raw: bytes, language: str = "python") -> None:
     """Write a source, highlighted on a terminal, else as the bytes it was stored with."""
     if not sys.stdout.isatty():
         write(raw)
         return
     from rich.syntax import Syntax
 
-    write(_render(Syntax(source, "python", theme="ansi_dark", background_color="default", word_wrap=True)))
+    write(_render(Syntax(source, language, theme="ansi_dark", background_color="default", word_wrap=True)))
+
+
+def write_plan(plan: Plan, as_json: bool, with_diff: bool) -> None:
+    """Write a plan as a table, or all of it as JSON."""
+    if as_json:
+        write_json(plan.as_dict())
+        return
+    if plan.steps:
+        headings = ("name", "action", "reason", "held references see")
+        write_table(headings, [(step.name, step.action, step.reason, step.seen) for step in plan.steps])
+    else:
+        write(f"{plan.module}: nothing to do\n")
+    if with_diff and plan.diff:
+        write("\n")
+        write_source(plan.diff, plan.diff.encode(), "diff")
 
 
 def _render(renderable: RenderableType) -> str:
@@ -157,6 +173,13 @@ def describe_definition(record: Definition) -> dict[str, Any]:
         "fingerprint": record.fingerprint,
         "source": record.source,
     }
+
+
+def explain_run(record: PersistentModule) -> str:
+    """Return in words what is unusual about the run of a module, "" if nothing is."""
+    if not record.has_source:
+        return " (a namespace package)"
+    return "" if record.run == "once" else f" (runs in each process: {record.run_reason})"
 
 
 def make_row(record: PersistentModule) -> tuple[str, int, int, str, str]:

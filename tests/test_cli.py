@@ -8,6 +8,7 @@ import contextlib
 import json
 import os
 import pty
+import re
 import signal
 import subprocess
 import sys
@@ -235,6 +236,63 @@ def test_debug_shows_the_traceback(call):
     assert (status, out) == (1, "")
     assert err.startswith("Traceback (most recent call last):\n")
     assert err.endswith("\npersistmod: error: no module nothing in app.fs\n")
+
+
+# plan, update
+
+EDITED = GREETING.replace("hello {name}", "good day {name}").replace('    greeting = "hello"', "    pass")
+
+
+def test_plan_shows_what_would_be_done_and_does_nothing(scratch):
+    add()
+    (scratch / "new.py").write_text(EDITED)
+    status, out, _ = spawn_text("plan", "greeting", "new.py")
+    assert status == 0 and re.search(r"greet +update +its source has changed +the same function", out) and "@@" not in out
+    assert "+    return f\"good day {name}\"" in spawn_text("plan", "--diff", "greeting", "new.py")[1]
+    assert spawn_text("show", "greeting")[1] == GREETING
+
+
+def test_plan_works_beside_a_process_that_has_the_database_open(scratch):
+    add()
+    (scratch / "new.py").write_text(EDITED)
+    with registry_of():
+        assert spawn_text("plan", "greeting", "new.py")[0] == 0
+
+
+def test_update_makes_the_new_source_live(scratch):
+    add()
+    (scratch / "new.py").write_text(EDITED)
+    status, out, _ = spawn_text("update", "greeting", "new.py")
+    assert status == 0 and "greet " in out
+    assert spawn_text("run", "greeting:greet") == (0, "good day you\n", "")
+    assert spawn_text("update", "greeting", "new.py") == (0, "greeting: nothing to do\n", "")
+
+
+def test_plan_and_update_as_json(scratch):
+    add()
+    (scratch / "new.py").write_text(EDITED)
+    planned, done = (json.loads(spawn_text(command, "--json", "greeting", "new.py")[1]) for command in ("plan", "update"))
+    assert {**planned, "applied": True} == done and planned["version"] == 1
+    assert {"greet", "Greeter"} <= {step["name"] for step in done["steps"]}
+
+
+def test_refused_update_changes_nothing(scratch):
+    add()
+    (scratch / "new.py").write_text(GREETING.replace("class Greeter:\n    greeting", "Greeter"))
+    status, out, _ = spawn_text("plan", "greeting", "new.py")
+    assert status == 1 and re.search(r"Greeter +refuse +it was a class", out)
+    assert "Greeter" in get_message(spawn_text("update", "greeting", "new.py")[2])
+    assert spawn_text("show", "greeting")[1] == GREETING
+    assert spawn_text("update", "--incompatible", "replace", "greeting", "new.py")[0] == 0
+    assert "Greeter = " in spawn_text("show", "greeting")[1]
+
+
+def test_update_names_a_source_that_is_none(scratch):
+    add()
+    (scratch / "new.py").write_text("def greet(:\n")
+    message = get_message(spawn_text("update", "greeting", "new.py")[2])
+    assert "greeting" in message and "line 1" in message
+    assert "no module 'other'" in get_message(spawn_text("update", "other", "new.py")[2])
 
 
 # add
