@@ -35,7 +35,7 @@ def handed_out(made: dict[int, Any], namespace: dict[str, Any], taken: Counter[i
 
 def excess_of_made(values: list[Any], *namespaces: dict[str, Any]) -> Counter[int]:
     """Return `{id: number of references}` that neither the values themselves nor the namespaces account for."""
-    return excess(values, _references(*values, *namespaces))
+    return excess(values, references(*values, *namespaces))
 
 
 def excess(values: list[Any], references: Counter[int]) -> Counter[int]:
@@ -47,7 +47,8 @@ def excess(values: list[Any], references: Counter[int]) -> Counter[int]:
     return Counter({id(value): count for value in values if (count := sys.getrefcount(value) - own - references[id(value)]) > 0})
 
 
-def _references(*owners: Any) -> Counter[int]:
+def references(*owners: Any) -> Counter[int]:
+    """Return `{id: number of references}` that containers have."""
     return Counter(map(id, gc.get_referents(*owners)))
 
 
@@ -119,7 +120,7 @@ def _holders(held: list[Any], values: list[Any], made: dict[int, Any], ignored: 
         recreated = [value for value in theirs if reducers.is_recreated(value)]
         reasons += [f"its body changes {_describe(value)}" for value in recreated if not reducers.is_as_made(value)]
         if not recreated:
-            reasons += [f"{_describe(value)}, which its body made, is held by {_describe_owner(owner)}" for value in theirs]
+            reasons += [f"{_describe(value)}, which its body made, is held by {describe_owner(owner)}" for value in theirs]
     # An object in C that the collector does not know may be the module's own; what only foreign code makes may be a part of it.
     unseen = [value for value in held if id(value) not in seen and (type(value) in _TELLING or id(type(value)) in made)]
     unseen = [value for value in unseen if not _is_table_of_subclasses(value)]
@@ -158,7 +159,7 @@ def _describe(value: Any) -> str:
     return f"{type(value).__name__} {name}" if isinstance(name, str) else f"a {type(value).__qualname__}"
 
 
-def _describe_owner(owner: Any) -> str:
+def describe_owner(owner: Any) -> str:
     for name, module in list(sys.modules.items()):
         namespace = getattr(module, "__dict__", {})
         if namespace is owner:

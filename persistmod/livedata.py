@@ -186,6 +186,10 @@ class LiveData:
         self._put(record.name, after)
         return lambda: self._put(record.name, before)
 
+    def copy_of(self, name: str) -> dict[str, Any]:
+        """Return the copy of a namespace that is kept to notice what changes."""
+        return self._watched[name].before if name in self._watched else {}
+
     def __enter__(self) -> None:
         """Begin an import: what bodies change inside the outermost one is left out, since they will do it again in every process."""
         self._imports_under_way += 1

@@ -139,11 +139,16 @@ def load_module(record: Record) -> types.ModuleType:
         module = _load(record)
         if parent:
             setattr(sys.modules[parent], record.name.rpartition(".")[2], module)
-    elif not _is_same(record_of(module), record):
+    elif not is_of(module, record):
         origin = getattr(module.__spec__, "origin", None) or "elsewhere"
         problem = f"module {record.name!r} of this process is another one than the database's: it came from {origin}"
         raise OtherModuleError(f"{problem}; import the module from the database before, in a new process", module=record.name)
     return module
+
+
+def is_of(module: types.ModuleType, record: Record) -> bool:
+    """Return whether a live module came from a record, be it through another connection."""
+    return _is_same(record_of(module), record)
 
 
 def _is_same(known: Any, record: Any) -> bool:

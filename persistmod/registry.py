@@ -26,10 +26,11 @@ from ZODB._compat import PersistentUnpickler
 from ZODB.Connection import Connection
 from ZODB.utils import z64
 
-from persistmod import adding, imaging, journal, live, loading, trees, updating, verifying
+from persistmod import adding, imaging, journal, leaking, live, loading, trees, updating, verifying
 from persistmod.adding import TreeReport
 from persistmod.errors import InvalidNameError, NameTakenError, NotRegisteredError, StorageError
 from persistmod.images import Listing
+from persistmod.leaking import Leaked
 from persistmod.loading import Entry
 from persistmod.namespace import check_name
 from persistmod.plans import Plan
@@ -195,6 +196,15 @@ class Registry(Persistent, Listing):
             if name in self:
                 self.remove(name)
         return dict(zip(known, plans, strict=True))
+
+    def leaks(self, progress: Progress | None = None) -> list[Leaked]:
+        """Return what left the source of its module and stays, with all who use it: a scan of the database, shown by `progress`."""
+        return leaking.leaks(self, progress)
+
+    def reap(self, progress: Progress | None = None) -> list[Leaked]:
+        """Delete what `leaks` finds no user of, and return it. What a process elsewhere holds stays with that process."""
+        self._check_writable()
+        return leaking.reap(self, progress)
 
     def _check_writable(self) -> None:
         if self._p_jar is not None and self._p_jar.isReadOnly():
