@@ -19,6 +19,7 @@ from persistmod.errors import (
     UpdateError,
 )
 from persistmod.importer import importing, install, uninstall
+from persistmod.leaking import Leaked
 from persistmod.plans import Plan, Step
 from persistmod.records import PersistentClass, PersistentFunction, PersistentModule
 from persistmod.reducers import register_reducer
@@ -34,6 +35,7 @@ __all__ = [
     "Finding",
     "HookError",
     "InvalidNameError",
+    "Leaked",
     "NameTakenError",
     "NotRegisteredError",
     "NotStorable",

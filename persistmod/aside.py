@@ -55,8 +55,7 @@ _READING_MODULES = frozenset(
 )
 
 
-# How many reasons are told, and looked for where that takes time.
-ENOUGH_REASONS = 3
+ENOUGH_REASONS = 3  # are told, and looked for where that takes time
 
 
 @dataclass(slots=True)
@@ -103,14 +102,16 @@ class Making:
         self._segments: list[list[Any]] = []
 
     def __enter__(self) -> Self:
-        self._previous = sys.getprofile()
+        self._previous: Any = sys.getprofile()
         self._was_enabled = gc.isenabled()
         self.resume()
         sys.setprofile(self.profile)
         return self
 
     def __exit__(self, *exception: object) -> None:
-        sys.setprofile(self._previous)
+        sys.setprofile(self._previous if callable(self._previous) else None)
+        if hasattr(self._previous, "enable"):  # a profiler in C, which no one can call
+            self._previous.enable()
         self.pause()
         if self._was_enabled:
             gc.enable()

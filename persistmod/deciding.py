@@ -68,7 +68,8 @@ class Decider:
 
         `base` finds the value in the namespace of the last run.
         """
-        if self.with_live.is_same(new, current):
+        is_touched = self.edit.touches(path)
+        if not is_touched and not self.edit.affects(path) or self.with_live.is_same(new, current):
             return "keep"
         is_affected = self.edit.affects(path) and not self._is_base(new, base)
         if is_affected and ".<" in path and type(new) is type(current) and type(new) in CONTAINERS:
@@ -77,7 +78,7 @@ class Decider:
         if is_affected:
             self.taken.append(path)
             return "take"
-        if self.edit.touches(path) and type(new) is type(current) and type(new) in CONTAINERS and not self._is_base(new, base):
+        if is_touched and type(new) is type(current) and type(new) in CONTAINERS and not self._is_base(new, base):
             self.merged.append(path)
             return "merge"
         return "keep"

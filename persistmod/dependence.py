@@ -12,8 +12,11 @@ from __future__ import annotations
 
 import ast
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Container, Iterable, Iterator
 from dataclasses import dataclass
+from operator import eq
+
+from persistmod.source import Body
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,41 +47,78 @@ class Edit:
         return path.partition(".")[0] in self.touched
 
 
-def edit(before: list[Statement], after: list[Statement], imported: frozenset[str]) -> Edit:
-    """Compare two versions of a source by their statements; `imported` are names that another module's change affects."""
-    counts, new_counts = Counter(before), Counter(after)
+def edit(before: str, after: Body, imported: frozenset[str], names: Container[str]) -> Edit:
+    """Compare two versions of a source. `imported` are names that another module's change affects, `names` all that stand in the module.
+
+    Only what has changed is parsed, and what mentions it.
+    """
+    old, new, unchanged = _regions(before, after)
+    counts, new_counts = Counter(old), Counter(new)
     changed = {*(counts - new_counts), *(new_counts - counts)}
-    every = {*counts, *new_counts}
-    affected = _closure(imported.union(*(statement.binds for statement in changed)), _readers(every))
-    at_work = [statement for statement in every if statement in changed or statement.binds & affected or statement.reads & affected]
+    known = _Known({*counts, *new_counts}, unchanged)
+    affected = _closure(imported.union(*(statement.binds for statement in changed)), known.bound_by_readers)
+    at_work = {statement for statement in known.statements if statement in changed or (statement.binds | statement.reads) & affected}
     read = frozenset().union(*(statement.reads for statement in at_work))
-    touched = _closure(read, _reads_of(every))
-    return Edit(affected, touched, frozenset().union(*(statement.binds for statement in every)))
+    touched = _closure(_at_module_level(read, names), lambda path: _at_module_level(known.read_by_binders(path), names))
+    return Edit(affected, touched, frozenset().union(*(statement.binds for statement in known.statements)))
 
 
-def _readers(every: Iterable[Statement]) -> dict[str, set[str]]:
-    """Return `{name: paths bound by statements that read it}`."""
-    readers: dict[str, set[str]] = {}
-    for statement in every:
-        for name in statement.reads:
-            readers.setdefault(name, set()).update(statement.binds)
-    return readers
+def _at_module_level(paths: Iterable[str], names: Container[str]) -> set[str]:
+    return {path for path in paths if path.partition(".")[0] in names}
 
 
-def _reads_of(every: Iterable[Statement]) -> dict[str, set[str]]:
-    """Return `{path: names read by statements that bind it}`."""
-    reads: dict[str, set[str]] = {}
-    for statement in every:
-        for path in statement.binds:
-            reads.setdefault(path, set()).update(statement.reads)
-    return reads
+class _Known:
+    """Statements that were parsed, and texts of those that were not yet: they are when a name is looked for that they mention."""
+
+    def __init__(self, statements: set[Statement], unparsed: list[str]) -> None:
+        self.statements = statements
+        self._unparsed = unparsed
+
+    def _look_for(self, path: str) -> None:
+        name = path.rpartition(".")[2]
+        rest = []
+        for text in self._unparsed:
+            if name in text or not text.isascii():  # which may write the name otherwise
+                self.statements.update(statements(text))
+            else:
+                rest.append(text)
+        self._unparsed = rest
+
+    def bound_by_readers(self, path: str) -> set[str]:
+        """Return the paths bound by statements that read a path."""
+        self._look_for(path)
+        return set().union(*(statement.binds for statement in self.statements if path in statement.reads))
+
+    def read_by_binders(self, path: str) -> set[str]:
+        """Return the names read by statements that bind a path."""
+        self._look_for(path)
+        return set().union(*(statement.reads for statement in self.statements if path in statement.binds))
 
 
-def _closure(start: Iterable[str], edges: dict[str, set[str]]) -> frozenset[str]:
+def _regions(before: str, after: Body) -> tuple[list[Statement], list[Statement], list[str]]:
+    """Return the statements of both versions from the first to the last line that differ, and the texts of those around, which do not."""
+    old_lines, new_lines = before.split("\n"), after.text.split("\n")
+    same = list(map(eq, old_lines, new_lines))
+    above = same.index(False) if False in same else len(same)
+    same = list(map(eq, reversed(old_lines[above:]), reversed(new_lines[above:])))
+    below = same.index(False) if False in same else len(same)
+    head = [place for place in after.layout if place[1] <= above]
+    tail = [place for place in after.layout[len(head) :] if place[0] > len(new_lines) - below]
+    start = head[-1][1] if head else 0
+    end = len(new_lines) - tail[0][0] + 1 if tail else 0
+    try:
+        old = list(_parsed("\n".join(old_lines[start : len(old_lines) - end])))
+    except SyntaxError:  # what was one statement has become several, or the other way round
+        return list(statements(before)), list(statements(after.text)), []
+    new = statements("\n".join(new_lines[start : len(new_lines) - end]))
+    return old, list(new), ["\n".join(new_lines[first - 1 : last]) for first, last in (*head, *tail)]
+
+
+def _closure(start: Iterable[str], follow: Callable[[str], set[str]]) -> frozenset[str]:
     found = set(start)
     pending = list(found)
     while pending:
-        for path in edges.get(pending.pop(), set()) - found:
+        for path in follow(pending.pop()) - found:
             found.add(path)
             pending.append(path)
     return frozenset(found)
@@ -86,12 +126,14 @@ def _closure(start: Iterable[str], edges: dict[str, set[str]]) -> frozenset[str]
 
 def statements(text: str) -> Iterator[Statement]:
     """Yield the statements of a body, those of its class bodies with them; none of a source that nests too deep for Python objects."""
-    lines = text.split("\n")
     try:
-        tree = ast.parse(text)
+        yield from _parsed(text)
     except (RecursionError, MemoryError):
         return
-    yield from _statements(tree.body, lines, "", frozenset(), ())
+
+
+def _parsed(text: str) -> Iterator[Statement]:
+    yield from _statements(ast.parse(text).body, text.split("\n"), "", frozenset(), ())
 
 
 def _statements(

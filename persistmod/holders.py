@@ -61,19 +61,18 @@ def untracked(made: list[Any], namespace: dict[str, Any]) -> tuple[set[int], set
     found: dict[int, Any] = {}
     referents = gc.get_referents(namespace, *made)
     while referents:
-        references.update(map(id, referents))
-        new = {id(value): value for value in referents if _is_untracked(value) and id(value) not in found}
+        kinds = {kind for kind in set(map(type, referents)) if kind in (dict, tuple) or not has_value_semantics(kind)}
+        candidates = [value for value in referents if type(value) in kinds and not gc.is_tracked(value)]
+        references.update(map(id, candidates))
+        new = {id(value): value for value in candidates if id(value) not in found}
         found.update(new)
         referents = gc.get_referents(*new.values())
     new.clear()
+    candidates.clear()
     values = list(found.values())
     shared = excess(values, references)
     ids = {id(value) for value in values if not has_value_semantics(type(value))}
     return ids, ids & shared.keys()
-
-
-def _is_untracked(value: Any) -> bool:
-    return not gc.is_tracked(value) and (type(value) in (dict, tuple) or not has_value_semantics(type(value)))
 
 
 def _matters(value: Any) -> bool:

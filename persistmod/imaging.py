@@ -16,7 +16,7 @@ from dataclasses import astuple, dataclass, replace
 from itertools import islice
 from typing import Any
 
-from persistmod import pickling
+from persistmod import pickling, tables
 from persistmod.aside import ENOUGH_REASONS, Making, Observation
 from persistmod.errors import ConversionError
 from persistmod.source import ImportStatement
@@ -128,13 +128,18 @@ def difference(first: State, second: State) -> int | None:
     if first.persistent != second.persistent:
         return 0
     one, other = marshal.loads(first.buffers), marshal.loads(second.buffers)
-    if one == other:
+    if one == other and all(map(_is_same_table, one, other)):
         return None
     # The first buffer that the pickle takes is the namespace, which is not stored.
     takes = (offset for opcode, argument, offset in pickletools.genops(first.pickle) if opcode.name == "NEXT_BUFFER")
     return next(islice(takes, _first_difference(one, other) + 1, None), 0)
 
 
+def _is_same_table(one: Any, other: Any) -> bool:
+    return type(one) not in (dict, list) or tables.text(one) == tables.text(other)
+
+
 def _first_difference(first: Sequence[Any], second: Sequence[Any]) -> int:
     pairs = enumerate(zip(first, second, strict=False))
-    return next((offset for offset, (one, other) in pairs if one != other), min(len(first), len(second)))
+    different = (offset for offset, (one, other) in pairs if one != other or not _is_same_table(one, other))
+    return next(different, min(len(first), len(second)))

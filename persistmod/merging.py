@@ -12,6 +12,7 @@ from collections import deque
 from collections.abc import Iterator
 from typing import Any
 
+from persistmod import tables
 from persistmod.classes import slot_value
 from persistmod.functions import built_in_attributes, contents
 from persistmod.namespace import vars_of
@@ -79,6 +80,8 @@ class Comparison:
         kind = type(one)
         if kind is not type(other) and self._first.get(id(kind), kind) != self._second.get(id(type(other)), type(other)):
             return None
+        if (same := tables.is_same(one, other)) is not None:
+            return [] if same else None
         if kind in _ATOMS or kind in (float, complex):
             return [] if repr(one) == repr(other) else None
         found = list(_parts_of(one)), list(_parts_of(other))

@@ -30,7 +30,7 @@ from collections import Counter, deque
 from collections.abc import Callable
 from typing import Any
 
-from persistmod import classes, reducers
+from persistmod import classes, reducers, tables
 from persistmod.definitions import DefinitionWalker
 from persistmod.errors import NotStorable
 from persistmod.opcodes import ATOMS, MARK, POP
@@ -42,14 +42,23 @@ __all__ = ["Pickler", "dump", "load"]
 
 def dump(scope: Scope) -> Dump:
     """Walk the namespace of `scope` and return its state; what cannot be stored is a ConversionError with its path."""
-    return Pickler(scope).dump()
+    try:
+        return Pickler(scope).dump()
+    except _SharedTableError:
+        return Pickler(scope, with_tables=False).dump()
+
+
+class _SharedTableError(Exception):
+    """A part of a table is held by something else, too, which only the walk can store."""
 
 
 class Pickler(DefinitionWalker):
     """One walk over one namespace; use `dump`."""
 
-    def __init__(self, scope: Scope) -> None:
+    def __init__(self, scope: Scope, with_tables: bool = True) -> None:
         super().__init__(scope)
+        self.with_tables = with_tables
+        self.in_tables: set[int] = set()
         self.persistent: dict[str, Any] = {}
         self.places: list[tuple[int, Path]] = []
         self.begun: Counter[int] = Counter()
@@ -132,8 +141,12 @@ class Pickler(DefinitionWalker):
             self.memo[id(value)] = self.references[reference]
             self.keep.append(value)
             return None
+        if id(value) in self.in_tables:
+            raise _SharedTableError
         self.values[id(value)] = value
         self.places.append((self.size, path))
+        if self.with_tables and self.save_table(value):
+            return None
         writer = _WRITERS.get(kind)
         if not self.may_be_stored(value, kind):
             raise NotStorable(f"<{kind.__module__}.{kind.__qualname__} object>, which the body did not make and no module names")
@@ -141,6 +154,20 @@ class Pickler(DefinitionWalker):
             steps: Steps | None = writer(self, value, path)
             return steps
         return self.save_instance(value, kind, path)
+
+    def save_table(self, value: Any) -> bool:
+        """Write a big table of plain data as one buffer, if nothing that was written before is in it."""
+        parts = tables.containers(value)
+        if parts is None or not self.scope.are_own(parts):
+            return False
+        ids = set(map(id, parts))
+        if not self.memo.keys().isdisjoint(ids):
+            return False
+        self.in_tables |= ids
+        self.memo[id(value)] = self.count
+        self.keep.append(value)
+        self.save_buffer(value)
+        return True
 
     def may_be_stored(self, value: Any, kind: type) -> bool:
         """Return whether a value that is found nowhere by identity is nobody else's, or is found again by its reducer."""

@@ -60,7 +60,6 @@ class Planner(Decider):
         self.removed: list[str] = []
         self.removed_paths: list[str] = []
         self.replacement: Any = None
-        self.old_slices: Any = None
 
     # The namespace
 

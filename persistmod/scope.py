@@ -93,6 +93,16 @@ class ModuleScope:
         is_untracked = not gc.is_tracked(value) and id(value) not in self.shared
         return id(value) in self.made or is_untracked or has_value_semantics(type(value))
 
+    def are_own(self, containers: list[Any]) -> bool:
+        made = self.made
+        if made is None:
+            return self.index.keys().isdisjoint(map(id, containers))
+        others = [value for value in containers if id(value) not in made and type(value) is not tuple]
+        if any(map(gc.is_tracked, others)):
+            return False
+        ids = set(map(id, others))
+        return self.shared.isdisjoint(ids) and (not ids or self.index.keys().isdisjoint(ids))
+
     def has_raw_instances(self, kind: type) -> bool:
         return self.reference(kind) is None
 

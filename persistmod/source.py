@@ -63,6 +63,8 @@ def compile_body(source: bytes, module: str, filename: str) -> CodeType:
 class Body:
     """The source of a module, compiled, with what its tree says; nothing where the source nests too deep for Python objects.
 
+    `layout`: (first line, last line) of the statements at module level, those on one line taken together.
+
     The tree itself is let go: it is many times as big, and whoever asks the collector walks over all of it.
     """
 
@@ -70,6 +72,7 @@ class Body:
     text: str
     imports: tuple[ImportStatement, ...] = ()
     slices: dict[str, Slice] = field(default_factory=dict)
+    layout: tuple[tuple[int, int], ...] = ()
 
 
 def compile_source(source: bytes, module: str, filename: str) -> Body:
@@ -78,7 +81,7 @@ def compile_source(source: bytes, module: str, filename: str) -> Body:
     try:
         tree = ast.parse(source, filename)
         code = compile(tree, filename, "exec", dont_inherit=True)
-        return Body(code, text, tuple(import_statements(tree)), binding_slices(tree, text))
+        return Body(code, text, tuple(import_statements(tree)), binding_slices(tree, text), layout(tree))
     except (RecursionError, MemoryError):
         return Body(compile_body(source, module, filename), text)
     except (SyntaxError, ValueError, OverflowError) as error:
@@ -106,6 +109,22 @@ class Slice:
     def fingerprint(self) -> str:
         """A digest of the text that does not change when the definition moves."""
         return hashlib.sha256(self.text.encode("utf-8", "surrogatepass")).hexdigest()[:32]
+
+
+def layout(tree: ast.Module) -> tuple[tuple[int, int], ...]:
+    """Return (first line, last line) of the statements at module level, those on one line taken together."""
+    places: list[tuple[int, int]] = []
+    for statement in tree.body:
+        first, last = _first_line(statement), statement.end_lineno or statement.lineno
+        if places and first <= places[-1][1]:
+            first = places.pop()[0]
+        places.append((first, last))
+    return tuple(places)
+
+
+def _first_line(statement: ast.stmt) -> int:
+    decorators: list[ast.expr] = getattr(statement, "decorator_list", [])
+    return min([statement.lineno, *(decorator.lineno for decorator in decorators)])
 
 
 def binding_slices(tree: ast.Module, text: str) -> dict[str, Slice]:
@@ -154,8 +173,7 @@ def _target_names(target: ast.expr) -> Iterator[str]:
 
 
 def _slice(statement: ast.stmt, lines: list[str]) -> Slice:
-    decorators = getattr(statement, "decorator_list", [])
-    first = min([statement.lineno, *(decorator.lineno for decorator in decorators)])
+    first = _first_line(statement)
     last = statement.end_lineno or first
     return Slice("\n".join(lines[first - 1 : last]) + "\n", first)
 

@@ -73,6 +73,9 @@ class Scope(Protocol):
     def is_own(self, value: Any) -> bool:
         """Return whether `value` was made by the body."""
 
+    def are_own(self, containers: list[Any]) -> bool:
+        """Return whether the body made each of these, and none can be found by identity elsewhere."""
+
     def has_raw_instances(self, kind: type) -> bool:
         """Return whether instances of `kind` are taken apart past their own methods."""
 
@@ -95,7 +98,7 @@ class ImportStep:
 class State:
     """The state of a module.                                                       # stored: format 1
 
-    `pickle`: opcodes; `buffers`: marshalled, a tuple of code objects and identifiers in the order that the pickle takes them, None
+    `pickle`: opcodes; `buffers`: marshalled, a tuple of code objects, identifiers and tables in the order that the pickle takes them, None
     where it takes one of `persistent`, the paths of the persistent objects that the body made.
     """
 

@@ -25,7 +25,7 @@ from persistmod.plans import Plan, Step
 from persistmod.records import PersistentModule
 from persistmod.relinking import Relinker
 from persistmod.running_aside import Run, Runs, Target, running_aside
-from persistmod.source import Body, compile_source, to_bytes, to_text
+from persistmod.source import compile_source, to_bytes, to_text
 from persistmod.writes import Writes
 
 Check = Callable[[Plan, types.ModuleType], object]
@@ -90,6 +90,11 @@ def _apply_plan(found: Plan, target: Target, options: Options) -> Plan:
 
 def update_all(sources: Sequence[tuple[Any, str | bytes]], options: Options) -> list[Plan]:
     """Update modules together, all or none; return their plans in the order given."""
+    with loading.collector_off():
+        return _update_all(sources, options)
+
+
+def _update_all(sources: Sequence[tuple[Any, str | bytes]], options: Options) -> list[Plan]:
     targets = [_target(module, source) for module, source in sources]
     for target in targets:
         _check_writable(target.record)
@@ -110,7 +115,11 @@ def update_all(sources: Sequence[tuple[Any, str | bytes]], options: Options) -> 
 def _target(module: Any, source: str | bytes) -> Target:
     record, live_module = target_of(module)
     data = to_bytes(source, record.name)
-    return Target(record, live_module, data, compile_source(data, record.name, record.filename))
+    body = compile_source(data, record.name, record.filename) if data != record.source_bytes else _UNCHANGED
+    return Target(record, live_module, data, body)
+
+
+_UNCHANGED = Body(compile("", "", "exec"), "")
 
 
 def target_of(module: Any) -> tuple[PersistentModule, types.ModuleType]:
@@ -161,8 +170,7 @@ def _run_check(check: Check, found: Plan, run: Run) -> None:
 
 def _planned(runs: Runs, options: Options) -> list[tuple[Planner, Plan]]:
     """Plan all runs, each in view of the others."""
-    old_bodies = {name: _old_body(run.target.record) for name, run in runs.by_name.items()}
-    edits = _edits(runs, old_bodies)
+    edits = _edits(runs)
     neighbours = Neighbours({id(run.scratch): run.target.module for run in runs.by_name.values()})
     planners = []
     for name, run in runs.by_name.items():
@@ -171,35 +179,32 @@ def _planned(runs: Runs, options: Options) -> list[tuple[Planner, Plan]]:
             name, namespace, vars(run.scratch), run.observation.made or {}, edits[name], _base_of(record, namespace),
             loading.retired(run.target.module), neighbours, options.mode == "overwrite",
         )
-        planner.old_slices = old_bodies[name].slices
         planners.append(planner)
     for planner in planners:
         planner.plan()
         _plan_replacements(planner, options)
-    return [(planner, _plan_of(planner, runs.by_name[planner.module], old_bodies, options)) for planner in planners]
-
-
-def _old_body(record: PersistentModule) -> Body:
-    return compile_source(record.source_bytes, record.name, record.filename)
+    return [(planner, _plan_of(planner, runs.by_name[planner.module], options)) for planner in planners]
 
 
 def _base_of(record: PersistentModule, namespace: dict[str, Any]) -> Callable[[], dict[str, Any] | None]:
     return lambda: record.base_namespace(namespace)
 
 
-def _edits(runs: Runs, old_bodies: dict[str, Body]) -> dict[str, Edit]:
+def _edits(runs: Runs) -> dict[str, Edit]:
     """Return what each source changes; what a module imports from another changes with it."""
-    statements = {
-        name: (list(dependence.statements(old_bodies[name].text)), list(dependence.statements(run.target.body.text)))
-        for name, run in runs.by_name.items()
-    }
-    imported: dict[str, frozenset[str]] = dict.fromkeys(statements, frozenset())
+    imported: dict[str, frozenset[str]] = dict.fromkeys(runs.by_name, frozenset())
     while True:
-        edits = {name: dependence.edit(*statements[name], imported[name]) for name in statements}
-        found = {name: _imported(runs.by_name[name], edits) for name in statements}
+        edits = {name: _edit(run, imported[name]) for name, run in runs.by_name.items()}
+        found = {name: _imported(run, edits) for name, run in runs.by_name.items()}
         if found == imported:
             return edits
         imported = found
+
+
+def _edit(run: Run, imported: frozenset[str]) -> Edit:
+    target = run.target
+    names = {*vars(target.module), *vars(run.scratch)}
+    return dependence.edit(target.record.source, target.body, imported, names)
 
 
 def _imported(run: Run, edits: dict[str, Edit]) -> frozenset[str]:
@@ -223,7 +228,7 @@ def _plan_replacements(planner: Planner, options: Options) -> None:
             planner.step(replaced[0].path, "refuse", f"{replaced[0].reason}; {problem}")
 
 
-def _plan_of(planner: Planner, run: Run, old_bodies: dict[str, Body], options: Options) -> Plan:
+def _plan_of(planner: Planner, run: Run, options: Options) -> Plan:
     for name in planner.removed:
         planner.step(name, options.removed, "it is not in the source any more", "what is held stays as it was")
     steps = tuple(planner.steps)
@@ -283,7 +288,7 @@ def _version(run: Run, planner: Planner, options: Options) -> versions.NewVersio
     back = {name for name in vars(run.scratch) if name in run.target.record.leaks}
     names = {*(name for name, value in planner.changes.binds), *_IDENTITY, *back}
     return versions.NewVersion(
-        run.target.data, run.target.body, planner.old_slices, run.image, run.persistent, {*planner.taken, *planner.removed_paths},
+        run.target.data, run.target.body, run.image, run.persistent, {*planner.taken, *planner.removed_paths},
         planner.merged, planner.removed, options.removed == "leak", names,
     )
 

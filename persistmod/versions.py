@@ -20,7 +20,7 @@ from persistmod.following import LOG_LENGTH, Version
 from persistmod.imaging import ImageData
 from persistmod.namespace import definitions
 from persistmod.records import Definitions, PersistentDefinition, PersistentModule
-from persistmod.source import Body, Slice, current_tag
+from persistmod.source import Body, Slice, compile_source, current_tag
 from persistmod.writes import Writes
 
 
@@ -30,7 +30,6 @@ class NewVersion:
 
     source: bytes
     body: Body
-    old_slices: dict[str, Slice]
     image: ImageData
     persistent: dict[str, Any]
     taken: Iterable[str]
@@ -110,7 +109,7 @@ def _leaks(record: PersistentModule, namespace: dict[str, Any], version: NewVers
     new = [name for name in version.removed if name not in kept and name in namespace]
     if not new or not version.keep_removed:
         return kept if version.keep_removed else {}
-    texts = version.old_slices
+    texts = compile_source(record.source_bytes, record.name, record.filename).slices
     found = {name: namespace[name] for name in new}
     try:
         state = datastate.dump_leaked(record.name, found, namespace).state

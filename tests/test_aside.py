@@ -1,5 +1,6 @@
 """Closed or not: each effect and each reading keeps a body running in every process, with its true reason; look-alikes do not."""
 
+import cProfile
 import gc
 import sys
 import types
@@ -327,3 +328,13 @@ def test_callbacks_of_the_collector_do_nothing_in_the_name_of_the_body(tmp_path,
         assert Database(tmp_path).add(plain="x = [1]\n") == {"plain": "once"}
     finally:
         gc.callbacks.remove(count)
+
+
+def test_profilers_go_on_after_a_run(tmp_path):
+    with Database(tmp_path).open() as registry:
+        profiler = cProfile.Profile()
+        profiler.enable()
+        assert registry.add("m", "x = 1\n").run == "once"
+        sorted([2, 1])
+        profiler.disable()
+    assert any("sorted" in str(entry.code) for entry in profiler.getstats())
