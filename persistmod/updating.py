@@ -25,7 +25,7 @@ from persistmod.plans import Plan, Step
 from persistmod.records import PersistentModule
 from persistmod.relinking import Relinker
 from persistmod.running_aside import Run, Runs, Target, running_aside
-from persistmod.source import compile_source, to_bytes, to_text
+from persistmod.source import Body, compile_source, to_bytes, to_text
 from persistmod.writes import Writes
 
 Check = Callable[[Plan, types.ModuleType], object]
