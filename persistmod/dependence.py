@@ -164,7 +164,8 @@ def _reads(node: ast.AST, scopes: tuple[str, ...]) -> frozenset[str]:
     names = {child.id for child in ast.walk(node) if isinstance(child, ast.Name) and not isinstance(child.ctx, ast.Store)}
     if isinstance(node, ast.AugAssign):
         names |= {child.id for child in ast.walk(node.target) if isinstance(child, ast.Name)}
-    return frozenset(names).union(*({f"{scope}.{name}" for name in names} for scope in scopes[:1]))
+    mangled = {_mangled(name, scopes) for name in names}
+    return frozenset(mangled).union(*({f"{scope}.{name}" for name in mangled} for scope in scopes[:1]))
 
 
 def _binds(node: ast.AST, scopes: tuple[str, ...]) -> frozenset[str]:
@@ -192,4 +193,10 @@ def _binds(node: ast.AST, scopes: tuple[str, ...]) -> frozenset[str]:
 
 
 def _path(name: str, scopes: tuple[str, ...]) -> str:
-    return f"{scopes[0]}.{name}" if scopes else name
+    return f"{scopes[0]}.{_mangled(name, scopes)}" if scopes else name
+
+
+def _mangled(name: str, scopes: tuple[str, ...]) -> str:
+    """Return a name as the compiler has it in a class body: private names get the name of the class."""
+    cls = scopes[0].rpartition(".")[2].lstrip("_") if scopes else ""
+    return f"_{cls}{name}" if cls and name.startswith("__") and not name.endswith("__") and "." not in name else name

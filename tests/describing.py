@@ -7,6 +7,7 @@ persistmod's own comparison, and reads past the methods of what it describes.
 import _abc
 import dis
 import functools
+import logging
 import types
 import weakref
 
@@ -47,6 +48,12 @@ class Description:
         kind = type(value)
         if kind in ATOMS:
             self.lines[path] = repr(value)
+        elif isinstance(value, types.ModuleType):
+            self.lines[path] = f"module {value.__name__}"
+        elif isinstance(value, logging.Logger):
+            self.lines[path] = f"logger {value.name}"
+        elif kind is types.CodeType:
+            self.lines[path] = code_text(value)
         elif self.is_foreign(value):
             self.lines[path] = f"{kind.__name__} {getattr(value, '__module__', '')}.{getattr(value, '__qualname__', value)}"
         elif id(value) in self._seen and kind not in (tuple, frozenset):
@@ -59,7 +66,7 @@ class Description:
                 self.add(f"{path}{label}", part)
 
     def is_foreign(self, value):
-        if isinstance(value, types.ModuleType | types.BuiltinFunctionType | types.WrapperDescriptorType | types.CodeType):
+        if isinstance(value, types.BuiltinFunctionType | types.WrapperDescriptorType):
             return True
         if isinstance(value, type):
             return value.__module__ != self.module
@@ -125,7 +132,7 @@ class Description:
             if isinstance(value, base):
                 yield ".value", base.__repr__(value)
         attributes = object.__getattribute__(value, "__dict__") if kind.__dictoffset__ else {}
-        yield from ((f".{name}", item) for name, item in sorted(attributes.items(), key=str))
+        yield from ((f".{name}", item) for name, item in sorted(attributes.items(), key=lambda pair: str(pair[0])))
         for cls in kind.__mro__:
             for name, member in sorted(cls.__dict__.items()) if "__slots__" in cls.__dict__ else ():
                 if isinstance(member, types.MemberDescriptorType) and has(member, value):
