@@ -8,3 +8,19 @@ MARKED = "class Cache:\n    'Kept.'\n{}    __marker = object()\n    def get(self
 @edit(MARKED.format("\n"), MARKED.format(""), held="c = m.Cache()")
 def test_private_sentinel_of_a_class_stays_the_default_of_its_methods(m, held):
     assert held.c.get() and m.Cache().get()
+
+
+SLOTTED = """
+    class Limit:
+        __slots__ = ("value", "__weakref__")
+        def __init__(self, value): self.value = value
+    limit = Limit({})
+    limits = {{"a": Limit({})}}
+    def f(limit=Limit(1)): return limit.value
+"""
+
+
+@edit(SLOTTED.format(1, 2), SLOTTED.format(3, 4), held="limit = m.limit")
+def test_instances_with_slots_and_weak_references_are_of_the_live_class(m, held):
+    assert {type(limit) for limit in (held.limit, m.limit, m.limits["a"], *m.f.__defaults__)} == {m.Limit}
+    assert (held.limit.value, m.limit.value, m.limits["a"].value, m.f()) == (3, 3, 4, 1)

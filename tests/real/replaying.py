@@ -234,7 +234,7 @@ def problem_of(path: str, kind: str, thing: Any) -> str | None:
     if current is None:
         return None
     if kind == "instance":
-        return None if not isinstance(current, type) or type(thing) is current else f"of the class {type(thing)} with the id {id(type(thing))}"
+        return None if not isinstance(current, type) or type(thing) is current else f"it is of another {type(thing)}"
     function = thing.__func__ if kind == "bound" else thing
     current = current.__func__ if isinstance(current, classmethod | staticmethod) else current
     if function is current or inspect.unwrap(function) is inspect.unwrap(current):

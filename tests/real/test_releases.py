@@ -16,8 +16,6 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-import pytest
-
 HERE = Path(__file__).parent
 CACHE = HERE.parents[1] / ".venv" / "releases"
 LONGEST = 600  # seconds for one process
