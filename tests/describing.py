@@ -160,9 +160,15 @@ def name_of(value):
 
 def code_text(code):
     """Return what code does and where it stands, without what pads it."""
-    constants = [code_text(constant) if isinstance(constant, types.CodeType) else repr(constant) for constant in code.co_consts]
+    constants = [constant_text(constant) for constant in code.co_consts]
     free = [name for name in code.co_freevars if not name.endswith(" (unused)")]
     instructions = [(step.opname, step.arg) for step in dis.get_instructions(code) if step.opname != "COPY_FREE_VARS"]
     counts = code.co_argcount, code.co_posonlyargcount, code.co_kwonlyargcount, code.co_flags, code.co_firstlineno
     parts = (code.co_qualname, counts, instructions, constants, code.co_names, code.co_varnames, free, code.co_cellvars)
     return " ".join(map(str, parts))
+
+
+def constant_text(constant):
+    if isinstance(constant, types.CodeType):
+        return code_text(constant)
+    return f"frozenset {sorted(map(repr, constant))}" if isinstance(constant, frozenset) else repr(constant)

@@ -24,3 +24,26 @@ SLOTTED = """
 def test_instances_with_slots_and_weak_references_are_of_the_live_class(m, held):
     assert {type(limit) for limit in (held.limit, m.limit, m.limits["a"], *m.f.__defaults__)} == {m.Limit}
     assert (held.limit.value, m.limit.value, m.limits["a"].value, m.f()) == (3, 3, 4, 1)
+
+
+NOTHING_BEFORE = """
+class _Nothing:
+    _singleton = None
+    def __new__(cls):
+        if _Nothing._singleton is None: _Nothing._singleton = super().__new__(cls)
+        return _Nothing._singleton
+NOTHING = _Nothing()
+def f(value=NOTHING): return value is NOTHING
+"""
+NOTHING_AFTER = """
+import enum
+class _Nothing(enum.Enum):
+    NOTHING = enum.auto()
+NOTHING = _Nothing.NOTHING
+def f(value=NOTHING): return value is NOTHING
+"""
+
+
+@edit(NOTHING_BEFORE, NOTHING_AFTER, incompatible="replace")
+def test_singleton_becomes_a_member_of_an_enumeration(m):
+    assert m.NOTHING is m._Nothing.NOTHING and m.f() and list(m._Nothing) == [m.NOTHING]
