@@ -47,3 +47,20 @@ def f(value=NOTHING): return value is NOTHING
 @edit(NOTHING_BEFORE, NOTHING_AFTER, incompatible="replace")
 def test_singleton_becomes_a_member_of_an_enumeration(m):
     assert m.NOTHING is m._Nothing.NOTHING and m.f() and list(m._Nothing) == [m.NOTHING]
+
+
+ALIASES = """
+    import os, typing
+    home = os.environ.get("HOME")
+    class Key: extra = {}
+    Pair = typing.Tuple[typing.Optional[Key], Key]
+    def f(pair: typing.Optional[Pair] = None) -> typing.Callable[[Key], Pair]: return {}
+"""
+
+
+@edit(ALIASES.format(1, 1), ALIASES.format(2, 2), held="f = m.f")
+def test_generic_aliases_of_own_classes_refer_to_the_live_ones(m, held):
+    import typing
+
+    assert m.Pair == typing.Tuple[typing.Optional[m.Key], m.Key]
+    assert typing.get_type_hints(held.f)["pair"] == typing.Optional[m.Pair] and held.f() == m.Key.extra
