@@ -60,7 +60,26 @@ ALIASES = """
 
 @edit(ALIASES.format(1, 1), ALIASES.format(2, 2), held="f = m.f")
 def test_generic_aliases_of_own_classes_refer_to_the_live_ones(m, held):
-    import typing
+    assert m.Pair.__args__ == (m.typing.Optional[m.Key], m.Key)
+    assert m.typing.get_type_hints(held.f)["pair"] == m.typing.Optional[m.Pair] and held.f() == m.Key.extra
 
-    assert m.Pair == typing.Tuple[typing.Optional[m.Key], m.Key]
-    assert typing.get_type_hints(held.f)["pair"] == typing.Optional[m.Pair] and held.f() == m.Key.extra
+
+PROXY = """
+class Meta(type):
+    @property
+    def size(cls): return {0}
+class Form: pass
+class Proxy(metaclass=Meta):
+    {1}
+"""
+
+
+@edit(
+    PROXY.format(1, "pass"),
+    PROXY.format(2, "size = 3\n    @property\n    def __class__(self): return Form\n    @property\n    def __name__(self): return 'p'"),
+    PROXY.format(2, "size = 4\n    __class__ = property(lambda self: Meta)"),
+    held="p = m.Proxy()",
+)
+def test_attributes_that_the_metaclass_has_too_are_those_of_the_class(m, held):
+    assert held.p.__class__ is m.Meta and held.p.size == 4 and m.Proxy.size == 2 and type(m.Proxy) is m.Meta
+    assert not hasattr(held.p, "__name__") and m.Proxy.__name__ == "Proxy"
