@@ -2,7 +2,8 @@
 
 Each statement of a body binds paths ("name", or "Class.name" in a class body) and reads names. Between two versions of a source
 
-- a path is *affected* if a statement that binds it came, went or changed, or if such a statement reads what is affected, at any distance;
+- a path is *affected* if a statement that binds it came, went or changed, or if such a statement reads what is affected, at any distance
+  (`from __future__` changes how all of them are compiled);
 - a name is *touched* if a statement that is affected reads it, at any distance: what stands there may have been changed in place.
 
 Both may say too much, never too little for what plain names show: a value that is not affected is what it was.
@@ -49,7 +50,8 @@ def edit(before: list[Statement], after: list[Statement], imported: frozenset[st
     counts, new_counts = Counter(before), Counter(after)
     changed = {*(counts - new_counts), *(new_counts - counts)}
     every = {*counts, *new_counts}
-    affected = _closure(imported.union(*(statement.binds for statement in changed)), _readers(every))
+    whole = every if any(statement.text.startswith("from __future__ ") for statement in changed) else changed
+    affected = _closure(imported.union(*(statement.binds for statement in whole)), _readers(every))
     at_work = [statement for statement in every if statement in changed or statement.binds & affected or statement.reads & affected]
     read = frozenset().union(*(statement.reads for statement in at_work))
     touched = _closure(read, _reads_of(every))
@@ -184,6 +186,8 @@ def _binds(node: ast.AST, scopes: tuple[str, ...]) -> frozenset[str]:
                 names.add(asname or name.partition(".")[0])
             case ast.Name(id=name, ctx=ast.Store() | ast.Del()):
                 names.add(name)
+            case ast.AnnAssign(simple=1):
+                names.add("__annotations__")
             case ast.Attribute(value=ast.Name(id=owner), attr=name, ctx=ast.Store() | ast.Del()):
                 names.add(f"{owner}.{name}")
             case ast.MatchAs(name=str() as name) | ast.MatchStar(name=str() as name) | ast.MatchMapping(rest=str() as name):

@@ -97,7 +97,7 @@ def _is_equal_leaf(one: Any, other: Any) -> bool:
         return bool(one == other)
     if has_value_semantics(kind):
         return bool(one == other)
-    return bool(kind.__flags__ & _HEAP_TYPE) and kind.__basicsize__ <= object.__basicsize__ + 16
+    return kind is object or bool(kind.__flags__ & _HEAP_TYPE) and kind.__basicsize__ <= object.__basicsize__ + 16
 
 
 def _parts_of(value: Any) -> Iterator[tuple[Any, Any]]:

@@ -9,13 +9,16 @@ import dis
 import functools
 import logging
 import types
+import typing
 import weakref
 
 ATOMS = (types.NoneType, bool, int, float, complex, str, bytes, types.EllipsisType, types.NotImplementedType, range)
 IMPORT_SYSTEM = frozenset(f"__{name}__" for name in "builtins spec loader cached file path package annotations".split())
-IMPLIED = frozenset(("__dict__", "__weakref__", "_abc_impl", "__abstractmethods__"))
+IMPLIED = frozenset(("__dict__", "__weakref__", "_abc_impl", "__abstractmethods__", "__slotnames__"))
+UNSHARED = (tuple, frozenset, type(typing.List[int]), type(typing.Optional[int]), typing.ForwardRef, types.GenericAlias, types.UnionType)
 LRU_CACHE = type(functools.lru_cache(abs))
 HEAP_TYPE = 1 << 9
+WEAK = (weakref.WeakKeyDictionary, weakref.WeakValueDictionary, weakref.WeakSet)
 
 
 def describe(namespace):
@@ -56,7 +59,7 @@ class Description:
             self.lines[path] = code_text(value)
         elif self.is_foreign(value):
             self.lines[path] = f"{kind.__name__} {getattr(value, '__module__', '')}.{getattr(value, '__qualname__', value)}"
-        elif id(value) in self._seen and kind not in (tuple, frozenset):
+        elif id(value) in self._seen and kind not in UNSHARED:
             self.lines[path] = f"-> {self._seen[id(value)]}"
         else:
             self._seen.setdefault(id(value), path)
@@ -101,7 +104,7 @@ class Description:
             yield ".target", value()
         elif not kind.__flags__ & HEAP_TYPE and not hasattr(value, "__dict__"):
             yield ".repr", type(value).__repr__(value) if "0x" not in type(value).__repr__(value) else ""
-        if kind.__flags__ & HEAP_TYPE and not isinstance(value, type):
+        if kind.__flags__ & HEAP_TYPE and not isinstance(value, (type, *WEAK)):
             yield from self.instance(value, kind)
 
     def function(self, value):

@@ -83,3 +83,42 @@ class Proxy(metaclass=Meta):
 def test_attributes_that_the_metaclass_has_too_are_those_of_the_class(m, held):
     assert held.p.__class__ is m.Meta and held.p.size == 4 and m.Proxy.size == 2 and type(m.Proxy) is m.Meta
     assert not hasattr(held.p, "__name__") and m.Proxy.__name__ == "Proxy"
+
+
+ANNOTATED = "x: int = 1\ndef f(a: int) -> str: pass\n"
+
+
+@edit("y = 3\nx: int = 1\n", "y = 4\nx: str = 1\n", "y = 4\nx: str = 1\nz: int\n")
+def test_annotations_of_a_module_follow(m):
+    assert m.__annotations__ == {"x": str, "z": int}
+
+
+@edit(ANNOTATED, "from __future__ import annotations\n" + ANNOTATED, held="f = m.f")
+def test_future_import_changes_what_has_not_changed(m, held):
+    assert m.__annotations__ == {"x": "int"}
+    assert held.f is m.f and held.f.__annotations__ == {"a": "int", "return": "str"}
+
+
+GENERATED = """
+    class Options:
+        def __init__(self, cls): {}
+    class Meta(type):
+        def __new__(mcs, name, bases, attributes):
+            cls = super().__new__(mcs, name, bases, attributes)
+            cls.options = Options(cls)
+            return cls
+    class Base(metaclass=Meta):
+        options = None
+    class Schema(Base): pass
+"""
+
+
+@edit(GENERATED.format("self.a = 1"), GENERATED.format("self.a, self.b = 1, 2"), held="options = m.Base.options")
+def test_what_a_metaclass_put_where_the_body_had_something_follows(m, held):
+    assert held.options is m.Base.options
+    assert vars(m.Base.options) == vars(m.Schema.options) == {"a": 1, "b": 2}
+
+
+@edit(MARKED.format(""), MARKED.format("").replace("default=__marker", "default=__marker, more=1"), held="c = m.Cache()")
+def test_private_sentinel_of_a_class_is_that_of_new_defaults(m, held):
+    assert held.c.get() and m.Cache().get()

@@ -57,7 +57,7 @@ def update(folder: str, names: list[str], releases: list[str], options: dict[str
             shutil.copy(f"{folder}/app.fs", f"{folder}/step{len(steps)}.fs")
             modules = loaded(names)
             steps.append({
-                "problem": None, "seconds": seconds, "plans": plans, "state": described(modules), "held": wrong(held),
+                "problem": None, "seconds": seconds, "plans": plans, "state": described(modules, registry), "held": wrong(held),
                 "left": {name: sorted(registry[name].leaks) for name in registry},
                 "last": registry._p_jar.db().storage.lastTransaction().hex(),
             })
@@ -80,7 +80,7 @@ def follow(folder: str, names: list[str], last: list[str]) -> list[dict[str, Any
             transaction.begin()
             import_all(names, registry)
             modules = loaded(names)
-            steps.append({"problem": None, "state": described(modules), "held": wrong(held)})
+            steps.append({"problem": None, "state": described(modules, registry), "held": wrong(held)})
             hold(held, modules)
     return steps
 
@@ -96,7 +96,7 @@ def found_at(folder: str, names: list[str], step: int) -> dict[str, Any]:
     shutil.copy(f"{folder}/step{step}.fs", place / "app.fs")
     with registry_of(place) as registry:
         import_all(names, registry)
-        return {"problem": None, "state": described(loaded(names))}
+        return {"problem": None, "state": described(loaded(names), registry)}
 
 
 def plain(names: list[str], releases: list[str]) -> list[dict[str, Any]]:
@@ -107,7 +107,8 @@ def plain(names: list[str], releases: list[str]) -> list[dict[str, Any]]:
 def imported(names: list[str], release: str) -> dict[str, Any]:
     sys.path.insert(0, release)
     import_all(names, {module.name: module for module in modules_of(names, release)})
-    return {"problem": None, "state": described(loaded(names))}
+    state = described(loaded(names), {})
+    return {"problem": None, "state": json.loads(json.dumps(state).replace(f"{release}/", "<persistmod>/"))}
 
 
 def in_fork(action: Callable[[], dict[str, Any]]) -> dict[str, Any]:
@@ -177,8 +178,10 @@ def loaded(names: list[str]) -> dict[str, types.ModuleType]:
     return {name: module for name, module in sorted(found.items()) if type(module) is types.ModuleType}
 
 
-def described(modules: dict[str, types.ModuleType]) -> dict[str, dict[str, str]]:
-    return {name: describe(vars(module)) for name, module in modules.items()}
+def described(modules: dict[str, types.ModuleType], registry: Any) -> dict[str, dict[str, str]]:
+    """Describe modules without what has left their sources."""
+    left = {name: registry[name].leaks if name in registry else {} for name in modules}
+    return {name: describe({key: value for key, value in vars(module).items() if key not in left[name]}) for name, module in modules.items()}
 
 
 # What is held
