@@ -191,17 +191,59 @@ def _record_of(module: Module, run: str) -> PersistentModule:
 def _import_of_tree(record: PersistentModule, top: str, steps: _Steps) -> str | None:
     """Import a module of a tree; return why it is stored as source only, None if it is not."""
     steps.next(0, 0, record.name)
-    if record.name.rpartition(".")[2] == "__main__":
+    return _import_or_store(record, record.name == top)
+
+
+def _import_or_store(record: PersistentModule, must: bool = False) -> str | None:
+    if _is_program(record):
         return _store(record, "it is a program: importing it would run it")
     try:
         run(record)
     except (BodyError, SourceError) as error:
-        if record.name == top:
+        if must:
             raise
         cause = error.__cause__ or error
         kind = "" if isinstance(cause, ImportError | SyntaxError) else f"{type(cause).__name__}: "
         return _store(record, f"it cannot be imported here: {kind}{cause}")
     return None
+
+
+def _is_program(record: PersistentModule) -> bool:
+    return record.name.rpartition(".")[2] == "__main__"
+
+
+def run_new(record: PersistentModule) -> None:
+    """Import a pending module of a release; a program is stored."""
+    if _is_program(record):
+        _import_or_store(record)
+    else:
+        run(record)
+
+
+def is_source_only(record: PersistentModule) -> bool:
+    """Return whether a module is no more than its source here: a program, or what cannot be imported."""
+    if record.name in sys.modules:
+        return False
+    if _is_program(record):
+        return True
+    try:
+        record.module  # noqa: B018  it is imported
+    except Exception:  # whatever its body raises
+        return True
+    return False
+
+
+def renew(registry: Registry, sources: Mapping[str, bytes]) -> None:
+    """Give modules that are source only other sources, and import them if they can be imported here."""
+    mapping = cast("Mapping[str, PersistentModule]", registry)
+    changed = {name: source for name, source in sources.items() if source != registry[name].source_bytes}
+    before = set(sys.modules)
+    with nullcontext() if is_importing(mapping) else importing(mapping):
+        for name, source in changed.items():
+            registry[name].take_source(source)
+        for name in changed:
+            _import_or_store(registry[name])
+            journal.of(registry).on_abort(partial(live.forget, name, before))
 
 
 def _store(record: PersistentModule, problem: str) -> str:

@@ -12,6 +12,7 @@ from collections import deque
 from typing import Any
 
 from persistmod import forwarding, replacing
+from persistmod.classes import slot_of, values_of
 from persistmod.deciding import CONTAINERS
 from persistmod.functions import contents
 from persistmod.merging import MISSING, Comparison
@@ -133,15 +134,21 @@ def _contents_of(new: Any, resolve: Any) -> tuple[Any, Any, Any]:
         held = {resolve(key): resolve(value) for key, value in dict.items(new)}
     elif kind is not None:
         held = kind(resolve(item) for item in kind.__iter__(new))
-    attributes = None if type(new) in CONTAINERS else {name: resolve(value) for name, value in vars_of(new).items()}
+    attributes = None if type(new) in CONTAINERS else {name: resolve(value) for name, value in values_of(new).items()}
     return kind, held, attributes
 
 
 def _refill(writes: Writes, current: Any, kind: Any, held: Any, attributes: dict[str, Any] | None) -> None:
     if kind is not None:
         writes.refill(current, held, kind)
-    if attributes is not None and vars_of(current) != attributes:
-        writes.refill(vars_of(current), attributes, dict)
+    if attributes is None:
+        return
+    slots = {name: slot for name in {*attributes, *values_of(current)} if (slot := slot_of(type(current), name)) is not None}
+    for name, slot in slots.items():
+        writes.set_by(slot, current, attributes[name]) if name in attributes else writes.empty(slot, current)
+    held = {name: value for name, value in attributes.items() if name not in slots}
+    if vars_of(current) != held:
+        writes.refill(vars_of(current), held, dict)
 
 
 def _merged_dict(current: Any, new: Any, base: Any, same: Comparison | None, resolve: Any) -> dict[Any, Any]:

@@ -15,6 +15,7 @@ from typing import Any
 from persistent import Persistent
 
 from persistmod.errors import NotStorable
+from persistmod.namespace import vars_of
 from persistmod.reducers import refuse_raised
 
 # Names that `type.__new__` reads from the namespace: their values must be there when the class is made.
@@ -204,3 +205,28 @@ def slot_value(member: types.MemberDescriptorType, instance: Any) -> tuple[Any, 
         return (member.__get__(instance),)
     except AttributeError:
         return ()
+
+
+def values_of(instance: Any) -> dict[str, Any]:
+    """Return what is in the attributes and the slots of an instance."""
+    values = dict(vars_of(instance))
+    for cls in type(instance).__mro__:
+        for name, member in cls.__dict__.items() if cls.__flags__ & _HEAP_TYPE else ():
+            if type(member) is types.MemberDescriptorType:
+                values |= dict(zip((name,), slot_value(member, instance), strict=False))
+    return values
+
+
+def slot_of(cls: type, name: str) -> Any:
+    """Return the slot of a class that an attribute is kept in, None if it is kept in the `__dict__`."""
+    for base in cls.__mro__:
+        member = base.__dict__.get(name)
+        if type(member) is types.MemberDescriptorType:
+            return member
+    return None
+
+
+def set_value(instance: Any, name: str, value: Any) -> None:
+    """Put a value into the slot or the `__dict__` of an instance."""
+    slot = slot_of(type(instance), name)
+    slot.__set__(instance, value) if slot is not None else vars_of(instance).__setitem__(name, value)

@@ -69,9 +69,10 @@ class Decider:
         `base` finds the value in the namespace of the last run.
         """
         is_touched = self.edit.touches(path)
-        if not is_touched and not self.edit.affects(path) or self.with_live.is_same(new, current):
+        is_affected = self.edit.affects(path) or self._may_be_generated(path, base)
+        if not (is_touched or is_affected) or self.with_live.is_same(new, current):
             return "keep"
-        is_affected = self.edit.affects(path) and not self._is_base(new, base)
+        is_affected = is_affected and not self._is_base(new, base)
         if is_affected and ".<" in path and type(new) is type(current) and type(new) in CONTAINERS:
             self.merged.append(path)  # what a function holds, as that of singledispatch does, is not what a statement says, but adds to
             return "merge"
@@ -82,6 +83,11 @@ class Decider:
             self.merged.append(path)
             return "merge"
         return "keep"
+
+    def _may_be_generated(self, path: str, base: Callable[[dict[str, Any]], Any]) -> bool:
+        """Return whether a metaclass or a decorator that may be another now could have put a value where the class body had one."""
+        owner = path.rpartition(".")[0]
+        return bool(owner) and self.edit.affects(owner) and self.base_value(base) is not MISSING
 
     def with_base(self) -> Comparison | None:
         """Return the comparison of new values with those of the base, None if there is none."""

@@ -2,7 +2,8 @@
 
 Each statement of a body binds paths ("name", or "Class.name" in a class body) and reads names. Between two versions of a source
 
-- a path is *affected* if a statement that binds it came, went or changed, or if such a statement reads what is affected, at any distance;
+- a path is *affected* if a statement that binds it came, went or changed, or if such a statement reads what is affected, at any distance
+  (`from __future__` changes how all of them are compiled);
 - a name is *touched* if a statement that is affected reads it, at any distance: what stands there may have been changed in place.
 
 Both may say too much, never too little for what plain names show: a value that is not affected is what it was.
@@ -56,6 +57,9 @@ def edit(before: str, after: Body, imported: frozenset[str], names: Container[st
     counts, new_counts = Counter(old), Counter(new)
     changed = {*(counts - new_counts), *(new_counts - counts)}
     known = _Known({*counts, *new_counts}, unchanged)
+    if any(statement.text.startswith("from __future__ ") for statement in changed):
+        known.parse_all()
+        changed = known.statements
     affected = _closure(imported.union(*(statement.binds for statement in changed)), known.bound_by_readers)
     at_work = {statement for statement in known.statements if statement in changed or (statement.binds | statement.reads) & affected}
     read = frozenset().union(*(statement.reads for statement in at_work))
@@ -73,6 +77,11 @@ class _Known:
     def __init__(self, statements: set[Statement], unparsed: list[str]) -> None:
         self.statements = statements
         self._unparsed = unparsed
+
+    def parse_all(self) -> None:
+        """Parse every text."""
+        self.statements = self.statements.union(*map(statements, self._unparsed))
+        self._unparsed = []
 
     def _look_for(self, path: str) -> None:
         name = path.rpartition(".")[2]
@@ -206,7 +215,8 @@ def _reads(node: ast.AST, scopes: tuple[str, ...]) -> frozenset[str]:
     names = {child.id for child in ast.walk(node) if isinstance(child, ast.Name) and not isinstance(child.ctx, ast.Store)}
     if isinstance(node, ast.AugAssign):
         names |= {child.id for child in ast.walk(node.target) if isinstance(child, ast.Name)}
-    return frozenset(names).union(*({f"{scope}.{name}" for name in names} for scope in scopes[:1]))
+    mangled = {_mangled(name, scopes) for name in names}
+    return frozenset(mangled).union(*({f"{scope}.{name}" for name in mangled} for scope in scopes[:1]))
 
 
 def _binds(node: ast.AST, scopes: tuple[str, ...]) -> frozenset[str]:
@@ -225,6 +235,8 @@ def _binds(node: ast.AST, scopes: tuple[str, ...]) -> frozenset[str]:
                 names.add(asname or name.partition(".")[0])
             case ast.Name(id=name, ctx=ast.Store() | ast.Del()):
                 names.add(name)
+            case ast.AnnAssign(simple=1):
+                names.add("__annotations__")
             case ast.Attribute(value=ast.Name(id=owner), attr=name, ctx=ast.Store() | ast.Del()):
                 names.add(f"{owner}.{name}")
             case ast.MatchAs(name=str() as name) | ast.MatchStar(name=str() as name) | ast.MatchMapping(rest=str() as name):
@@ -234,4 +246,10 @@ def _binds(node: ast.AST, scopes: tuple[str, ...]) -> frozenset[str]:
 
 
 def _path(name: str, scopes: tuple[str, ...]) -> str:
-    return f"{scopes[0]}.{name}" if scopes else name
+    return f"{scopes[0]}.{_mangled(name, scopes)}" if scopes else name
+
+
+def _mangled(name: str, scopes: tuple[str, ...]) -> str:
+    """Return a name as the compiler has it in a class body: private names get the name of the class."""
+    cls = scopes[0].rpartition(".")[2].lstrip("_") if scopes else ""
+    return f"_{cls}{name}" if cls and name.startswith("__") and not name.endswith("__") and "." not in name else name

@@ -86,7 +86,9 @@ class Comparison:
             return [] if repr(one) == repr(other) else None
         found = list(_parts_of(one)), list(_parts_of(other))
         labels = [[label for label, part in parts] for parts in found]
-        if labels[0] != labels[1] or not found[0]:
+        if labels[0] != labels[1]:
+            return None
+        if not found[0]:
             return [] if _is_equal_leaf(one, other) else None
         return [(part, other_part) for (label, part), (other_label, other_part) in zip(*found, strict=True)]
 
@@ -98,7 +100,7 @@ def _is_equal_leaf(one: Any, other: Any) -> bool:
         return bool(one == other)
     if has_value_semantics(kind):
         return bool(one == other)
-    return bool(kind.__flags__ & _HEAP_TYPE) and kind.__basicsize__ <= object.__basicsize__ + 16
+    return kind is object or bool(kind.__flags__ & _HEAP_TYPE) and kind.__basicsize__ <= object.__basicsize__ + 16
 
 
 def _parts_of(value: Any) -> Iterator[tuple[Any, Any]]:

@@ -160,7 +160,7 @@ class Planner(Decider):
 
     def _stand_for(self, new: Any, current: Any) -> None:
         """Let the live object stand for the new one, if the body made that and it is of the same kind."""
-        if id(new) in self.made and self._type(new) is type(current) and id(new) not in self.changes.stands_for:
+        if (id(new) in self.made or type(new) is object) and self._type(new) is type(current) and id(new) not in self.changes.stands_for:
             self.changes.stands_for[id(new)] = current
 
     def _type(self, new: Any) -> Any:

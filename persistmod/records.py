@@ -156,6 +156,11 @@ class PersistentModule(Imaged):
         """The text of the source."""
         return to_text(self.source_bytes, self.name)
 
+    def take_source(self, data: bytes) -> None:
+        """Take another source, of which nothing is known yet; for a module that is not live."""
+        self.version += 1
+        self._source, self._images, self._v_body = Source(data), {}, None
+
     def body(self) -> Body:
         """Return the source, compiled; kept until `define` has used it, or the record becomes a ghost."""
         body = self._v_body

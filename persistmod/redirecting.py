@@ -6,6 +6,7 @@ redirected in turn. What else holds an object (a running frame, an object in C) 
 
 from __future__ import annotations
 
+import functools
 import gc
 import types
 from collections import deque
@@ -16,7 +17,7 @@ from persistmod.namespace import vars_of
 from persistmod.writes import Writes
 
 _HEAP_TYPE = 1 << 9
-_FUNCTION_PARTS = ("__defaults__", "__kwdefaults__")
+_LRU_LINK = next(part for part in gc.get_referents(functools.lru_cache(abs)) if getattr(part, "__name__", "") == "_lru_list_elem")
 
 
 def can_redirect(owner: Any) -> bool:
@@ -47,15 +48,17 @@ def redirect(owner: Any, exchanged: dict[int, Any], writes: Writes) -> None:
 
 
 def _redirect_dict(owner: dict[Any, Any], exchanged: dict[int, Any], writes: Writes) -> None:
+    if type(next(iter(dict.values(owner)), None)) is _LRU_LINK:
+        return  # an lru_cache has its keys in its links, too; what it knows of a new object is asked for never again
+    if any(id(key) in exchanged for key in owner):  # hashed again, all of them: relinking changes what a hash is made of
+        held = {exchanged.get(id(key), key): exchanged.get(id(value), value) for key, value in dict.items(owner)}
+        writes.refill(owner, held, dict)
+        return
     cls = class_of_namespace(owner)
     for key, value in list(dict.items(owner)):
         live = exchanged.get(id(value), value)
-        if cls is not None and live is not value:
-            writes.set_class_attribute(cls, key, live)
-        elif live is not value or id(key) in exchanged:
-            if id(key) in exchanged:
-                writes.unbind(owner, key)
-            writes.bind(owner, exchanged.get(id(key), key), live)
+        if live is not value:
+            writes.set_class_attribute(cls, key, live) if cls is not None else writes.bind(owner, key, live)
 
 
 def _redirect_instance(owner: Any, exchanged: dict[int, Any], writes: Writes) -> None:

@@ -175,8 +175,9 @@ class Registry(Persistent, Listing):
         """Update modules together, all or none: `{name: source}`; None removes a module, a new name adds one.
 
         `packages` are the new names that are packages. All new bodies run aside together, each when it is first imported, so their order
-        and cycles are those of a fresh process. Returns `{name: plan}` of the modules that were there. Raises as `persistmod.update` and
-        `add` do; then nothing is changed.
+        and cycles are those of a fresh process. What is kept as source only, since it cannot be imported here, gets its new source, and
+        is imported if that can be. Returns `{name: plan}` of the other modules that were there. Raises as `persistmod.update` and `add`
+        do; then nothing is changed.
         """
         options = updating.Options(mode, removed, incompatible, tuple(checks))
         gone = [name for name, source in sources.items() if source is None]
@@ -188,10 +189,13 @@ class Registry(Persistent, Listing):
         ]
         for name in gone:
             self[name]
+        stored = [name for name in known if adding.is_source_only(self[name])]
+        texts = {name: to_bytes(known.pop(name), name) for name in stored}
         with adding.adding(self, new) if new else nullcontext():
             plans = updating.update_all([(self[name], source) for name, source in known.items()], options)
             for record in new:
-                adding.run(record)
+                adding.run_new(record)
+        adding.renew(self, texts)
         for name in gone:
             if name in self:
                 self.remove(name)

@@ -18,7 +18,7 @@ from collections.abc import Callable
 from typing import Any
 
 from persistmod import reducers
-from persistmod.classes import BY_VALUE, built_in_base, is_persistent, slot_value
+from persistmod.classes import BY_VALUE, built_in_base, is_persistent, set_value, slot_value, values_of
 from persistmod.functions import contents, copy_attributes
 from persistmod.namespace import vars_of
 
@@ -80,7 +80,7 @@ class Relinker:
         elif issubclass(kind, type):
             self._pending.append(lambda: self._class(value))
         elif is_persistent(kind) or _is_changed_in_place(kind):
-            self._instance(value, kind)
+            return self._instance(value, kind)
         else:
             return self._made_again(value, kind)
         return value
@@ -199,10 +199,10 @@ class Relinker:
             if resolved is not value:
                 type.__setattr__(cls, name, resolved)
 
-    def _instance(self, value: Any, kind: type) -> None:
+    def _instance(self, value: Any, kind: type) -> Any:
         cls = self.resolve(kind)
-        if cls is not kind:
-            object.__dict__["__class__"].__set__(value, cls)
+        if cls is not kind and not _can_become(value, cls):
+            value = self._again_of(value, cls)
         attributes = vars_of(value)
         self._pending.append(lambda: self._dict(attributes))
         self._pending.append(lambda: self._slots(value))
@@ -211,6 +211,19 @@ class Relinker:
             self._pending.append(lambda: fill(self, value))
         if isinstance(value, BaseException):
             value.args = tuple(self.resolve(item) for item in value.args)
+        return value
+
+    def _again_of(self, value: Any, cls: type) -> Any:
+        """Return a new instance of a live class with the contents of one that cannot become its instance."""
+        base: Any = built_in_base(cls)
+        arguments = base.__getnewargs__(value) if issubclass(base, BY_VALUE) else ()
+        again = self.stands_for[id(value)] = base.__new__(cls, *arguments)
+        for name, item in values_of(value).items():
+            set_value(again, name, item)
+        kind = next((base for base, fill in _CONTENTS if isinstance(value, base)), None)
+        if kind is not None:
+            (kind.update if hasattr(kind, "update") else kind.extend)(again, kind.copy(value))
+        return again
 
     def _slots(self, value: Any) -> None:
         for cls in type(value).__mro__:
@@ -262,6 +275,15 @@ _IN_PLACE: dict[type, Callable[[Relinker, Any], None]] = {
     classmethod: Relinker._method_holder,
 }
 _MADE_AGAIN = (property, types.MethodType, weakref.ref, tuple, frozenset)
+
+
+def _can_become(value: Any, cls: type) -> bool:
+    """Make a value an instance of a class, if CPython does that: not where slots stand beside a `__weakref__`, even if they are alike."""
+    try:
+        object.__dict__["__class__"].__set__(value, cls)
+    except TypeError:
+        return False
+    return True
 
 
 def _is_changed_in_place(kind: type) -> bool:

@@ -17,7 +17,7 @@ from itertools import chain
 from typing import Any
 
 from persistmod import classes, rebuilding
-from persistmod.classes import is_persistent, slot_value
+from persistmod.classes import is_persistent, set_value, slot_of, values_of
 from persistmod.namespace import vars_of
 from persistmod.pairing import Pair
 from persistmod.redirecting import can_redirect, redirect
@@ -87,7 +87,7 @@ def _exchange_instance(instance: Any, new: type, found: Replacement) -> None:
     except TypeError as error:
         found.obstacles.append(f"an instance of {cls.__qualname__} cannot be made again: {error}")
         return
-    homeless = [name for name in _values(instance) if not _has_place(new, name)]
+    homeless = [name for name in values_of(instance) if not _has_place(new, name)]
     if homeless:
         found.obstacles.append(f"an instance of {cls.__qualname__} has {homeless[0]!r}, which has no place in the new class")
     found.exchanged[id(instance)] = again
@@ -99,26 +99,8 @@ def _built_in(cls: type) -> Any:
     return next(base for base in cls.__mro__ if not base.__flags__ & _HEAP_TYPE)
 
 
-def _values(instance: Any) -> dict[str, Any]:
-    values = dict(vars_of(instance))
-    for cls in type(instance).__mro__:
-        for name, member in cls.__dict__.items() if cls.__flags__ & _HEAP_TYPE else ():
-            if type(member) is types.MemberDescriptorType:
-                values |= dict(zip((name,), slot_value(member, instance), strict=False))
-    return values
-
-
-def _slot(cls: type, name: str) -> Any:
-    """Return the slot of a class that an attribute is kept in, None if it is kept in the `__dict__`."""
-    for base in cls.__mro__:
-        member = base.__dict__.get(name)
-        if type(member) is types.MemberDescriptorType:
-            return member
-    return None
-
-
 def _has_place(cls: type, name: str) -> bool:
-    return cls.__dictoffset__ != 0 or _slot(cls, name) is not None
+    return cls.__dictoffset__ != 0 or slot_of(cls, name) is not None
 
 
 def _find_owners(found: Replacement, instances: list[Any]) -> None:
@@ -183,9 +165,8 @@ def _fill(instance: Any, again: Any, exchanged: dict[int, Any]) -> None:
     elif kind is set:
         set.clear(again)
         set.update(again, [exchanged.get(id(item), item) for item in set.__iter__(instance)])
-    for name, value in _values(instance).items():
-        slot, value = _slot(type(again), name), exchanged.get(id(value), value)
-        slot.__set__(again, value) if slot is not None else vars_of(again).__setitem__(name, value)
+    for name, value in values_of(instance).items():
+        set_value(again, name, exchanged.get(id(value), value))
 
 
 def _make_again(found: Replacement) -> None:

@@ -2,6 +2,8 @@
 
 In the thread that runs them `sys.modules` and the parent packages show the scratch modules, as an import does. Any other thread that
 imports one of these modules waits for its import lock, and then finds the live one.
+
+A submodule that does not run again is bound in the scratch package when a body imports it, as the import that ran it did.
 """
 
 from __future__ import annotations
@@ -22,7 +24,7 @@ def standing_aside(names: Collection[str]) -> Iterator[None]:
     with ExitStack() as stack:
         for name in sorted(names):
             stack.enter_context(importlib._bootstrap._ModuleLockManager(name))  # type: ignore[attr-defined]
-        stack.enter_context(_others_wait(names))
+        stack.enter_context(_import_statements(names))
         stack.enter_context(_parents_view(names))
         live = {name: sys.modules.pop(name) for name in names if name in sys.modules}
         try:
@@ -42,23 +44,45 @@ def standing_in(name: str, scratch: types.ModuleType) -> Iterator[None]:
 
 
 @contextmanager
-def _others_wait(names: Collection[str]) -> Iterator[None]:
-    """Have import statements of other threads wait: the interpreter looks into `sys.modules` before it asks for the lock."""
+def _import_statements(names: Collection[str]) -> Iterator[None]:
+    """Have import statements of this thread bind submodules, and those of others wait."""
     thread, do_import = threading.get_ident(), builtins.__import__
+    bound: set[str] = set()
 
-    def wait_and_import(name: str, globals: Any = None, locals: Any = None, fromlist: Any = (), level: int = 0) -> Any:
-        if threading.get_ident() != thread:
-            for wanted in _modules_of(name, globals, fromlist, level):
-                if wanted in names:
-                    with importlib._bootstrap._ModuleLockManager(wanted):  # type: ignore[attr-defined]
-                        """It is free: the live module is back."""
+    def import_here(name: str, globals: Any = None, locals: Any = None, fromlist: Any = (), level: int = 0) -> Any:
+        module = do_import(name, globals, locals, fromlist, level)
+        for wanted in _modules_of(name, globals, fromlist, level):
+            if wanted not in names and wanted not in bound:
+                bound.add(wanted)
+                _bind_in_scratch(wanted, names)
+        return module
+
+    def import_anywhere(name: str, globals: Any = None, locals: Any = None, fromlist: Any = (), level: int = 0) -> Any:
+        if threading.get_ident() == thread:
+            return import_here(name, globals, locals, fromlist, level)
+        _wait(_modules_of(name, globals, fromlist, level), names)
         return do_import(name, globals, locals, fromlist, level)
 
-    builtins.__import__ = wait_and_import
+    builtins.__import__ = import_anywhere
     try:
         yield
     finally:
         builtins.__import__ = do_import
+
+
+def _wait(wanted: list[str], names: Collection[str]) -> None:
+    """Wait until live modules are back: the interpreter looks into `sys.modules` before it asks for the lock."""
+    for name in wanted:
+        if name in names:
+            with importlib._bootstrap._ModuleLockManager(name):  # type: ignore[attr-defined]
+                """It is free."""
+
+
+def _bind_in_scratch(name: str, names: Collection[str]) -> None:
+    """Bind a live submodule in its package, if that runs aside."""
+    parent, _, child = name.rpartition(".")
+    if parent in names and parent in sys.modules and name in sys.modules:
+        vars(sys.modules[parent]).setdefault(child, sys.modules[name])
 
 
 def _modules_of(name: str, globals: Any, fromlist: Any, level: int) -> list[str]:

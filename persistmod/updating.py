@@ -259,6 +259,7 @@ def _apply(runs: Runs, planners: list[Planner], options: Options) -> None:
         applying.write(ready, writes)
         for run in runs.by_name.values():
             _write_identity(run, writes)
+        _bind_added(runs, writes)
         registered = [cls for run in runs.by_name.values() for cls in run.observation.registered]
         if runs.added or any(run.image.state is None for run in runs.by_name.values()):
             islands.join(registered, relinker, writes)
@@ -270,6 +271,14 @@ def _apply(runs: Runs, planners: list[Planner], options: Options) -> None:
         raise
     first = next(iter(runs.by_name.values())).target.record
     journal.of(first).on_abort(writes.roll_back)
+
+
+def _bind_added(runs: Runs, writes: Writes) -> None:
+    """Bind modules that the runs imported first in the live package: the import bound them in the scratch module that stood there."""
+    for name in runs.added:
+        parent, _, child = name.rpartition(".")
+        if parent in runs.by_name and name in sys.modules:
+            writes.bind(vars(runs.by_name[parent].target.module), child, sys.modules[name])
 
 
 def _relinker(runs: Runs, planners: list[Planner]) -> Relinker:

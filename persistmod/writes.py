@@ -6,6 +6,7 @@ tests what happens when one fails raises there.
 
 from __future__ import annotations
 
+import gc
 import sys
 import types
 from collections.abc import Callable, Iterator
@@ -94,22 +95,53 @@ class Writes:
         """Set an attribute of a class, past its metaclass."""
         before = cls.__dict__.get(name, _MISSING)
         if before is _MISSING:
-            self.do(lambda: type.__setattr__(cls, name, value), lambda: _delete(cls, name))
+            self.do(lambda: _set(cls, name, value), lambda: _delete(cls, name))
         else:
-            self.do(lambda: type.__setattr__(cls, name, value), lambda: type.__setattr__(cls, name, before))
+            self.do(lambda: _set(cls, name, value), lambda: _set(cls, name, before))
 
     def delete_class_attribute(self, cls: type, name: str) -> None:
         before = cls.__dict__[name]
-        self.do(lambda: type.__delattr__(cls, name), lambda: type.__setattr__(cls, name, before))
+        self.do(lambda: _delete(cls, name), lambda: _set(cls, name, before))
 
     def set_code(self, function: types.FunctionType, code: types.CodeType) -> None:
         before = function.__code__
         self.do(lambda: forwarding.set_code(function, code), lambda: forwarding.set_code(function, before))
 
 
+def _set(cls: type, name: str, value: Any) -> None:
+    if _is_metaclass_attribute(cls, name):
+        _namespace(cls)[name] = value
+    else:
+        type.__setattr__(cls, name, value)
+
+
 def _delete(cls: type, name: str) -> None:
-    if name in cls.__dict__:
+    if name not in cls.__dict__:
+        return
+    if _is_metaclass_attribute(cls, name):
+        del _namespace(cls)[name]
+    else:
         type.__delattr__(cls, name)
+
+
+def _is_metaclass_attribute(cls: type, name: str) -> bool:
+    """Return whether setting an attribute of a class would set what the metaclass has a descriptor for, such as its own `__class__`."""
+    metaclass: type = type(cls)
+    for owner in metaclass.__mro__:
+        if name in owner.__dict__:
+            return hasattr(type(owner.__dict__[name]), "__set__") and not (owner is type and name in _KEPT_IN_NAMESPACE)
+    return False
+
+
+_KEPT_IN_NAMESPACE = ("__module__", "__doc__", "__annotations__", "__type_params__")
+
+
+def _namespace(cls: type) -> dict[str, Any]:
+    """Return the namespace of a class itself, and have the interpreter forget what it looked up there."""
+    namespace: dict[str, Any] = next(held for held in gc.get_referents(cls.__dict__) if type(held) is dict)
+    type.__setattr__(cls, "<forget>", None)
+    type.__delattr__(cls, "<forget>")
+    return namespace
 
 
 def _fill_list(container: Any, contents: Any, kind: Any) -> None:

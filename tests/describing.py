@@ -7,12 +7,16 @@ persistmod's own comparison, and reads past the methods of what it describes.
 import _abc
 import dis
 import functools
+import logging
 import types
+import typing
 import weakref
 
 ATOMS = (types.NoneType, bool, int, float, complex, str, bytes, types.EllipsisType, types.NotImplementedType, range)
 IMPORT_SYSTEM = frozenset(f"__{name}__" for name in "builtins spec loader cached file path package annotations".split())
-IMPLIED = frozenset(("__dict__", "__weakref__", "_abc_impl", "__abstractmethods__"))
+IMPLIED = frozenset(("__dict__", "__weakref__", "_abc_impl", "__abstractmethods__", "__slotnames__"))
+ALIASES = (typing._GenericAlias, typing._UnionGenericAlias, types.GenericAlias, types.UnionType)
+UNSHARED = (tuple, frozenset, typing.ForwardRef, *ALIASES)
 LRU_CACHE = type(functools.lru_cache(abs))
 HEAP_TYPE = 1 << 9
 # Caches: what is in them is nobody's state.
@@ -49,9 +53,15 @@ class Description:
         kind = type(value)
         if kind in ATOMS:
             self.lines[path] = repr(value)
+        elif isinstance(value, types.ModuleType):
+            self.lines[path] = f"module {value.__name__}"
+        elif isinstance(value, logging.Logger):
+            self.lines[path] = f"logger {value.name}"
+        elif kind is types.CodeType:
+            self.lines[path] = code_text(value)
         elif self.is_foreign(value):
             self.lines[path] = f"{kind.__name__} {getattr(value, '__module__', '')}.{getattr(value, '__qualname__', value)}"
-        elif id(value) in self._seen and kind not in (tuple, frozenset):
+        elif id(value) in self._seen and kind not in UNSHARED:
             self.lines[path] = f"-> {self._seen[id(value)]}"
         else:
             self._seen.setdefault(id(value), path)
@@ -61,7 +71,7 @@ class Description:
                 self.add(f"{path}{label}", part)
 
     def is_foreign(self, value):
-        if isinstance(value, types.ModuleType | types.BuiltinFunctionType | types.WrapperDescriptorType | types.CodeType):
+        if isinstance(value, types.BuiltinFunctionType | types.WrapperDescriptorType):
             return True
         if isinstance(value, type):
             return value.__module__ != self.module
@@ -127,7 +137,7 @@ class Description:
             if isinstance(value, base):
                 yield ".value", base.__repr__(value)
         attributes = object.__getattribute__(value, "__dict__") if kind.__dictoffset__ else {}
-        yield from ((f".{name}", item) for name, item in sorted(attributes.items(), key=str))
+        yield from ((f".{name}", item) for name, item in sorted(attributes.items(), key=lambda pair: str(pair[0])))
         for cls in kind.__mro__:
             for name, member in sorted(cls.__dict__.items()) if "__slots__" in cls.__dict__ else ():
                 if isinstance(member, types.MemberDescriptorType) and has(member, value):
@@ -155,9 +165,15 @@ def name_of(value):
 
 def code_text(code):
     """Return what code does and where it stands, without what pads it."""
-    constants = [code_text(constant) if isinstance(constant, types.CodeType) else repr(constant) for constant in code.co_consts]
+    constants = [constant_text(constant) for constant in code.co_consts]
     free = [name for name in code.co_freevars if not name.endswith(" (unused)")]
     instructions = [(step.opname, step.arg) for step in dis.get_instructions(code) if step.opname != "COPY_FREE_VARS"]
     counts = code.co_argcount, code.co_posonlyargcount, code.co_kwonlyargcount, code.co_flags, code.co_firstlineno
     parts = (code.co_qualname, counts, instructions, constants, code.co_names, code.co_varnames, free, code.co_cellvars)
     return " ".join(map(str, parts))
+
+
+def constant_text(constant):
+    if isinstance(constant, types.CodeType):
+        return code_text(constant)
+    return f"frozenset {sorted(map(repr, constant))}" if isinstance(constant, frozenset) else repr(constant)

@@ -1,0 +1,53 @@
+"""Packages updated as a whole by `update_many`: modules that come, go, change and import each other."""
+
+import pytest
+import transaction
+from processes import Database
+
+
+@pytest.fixture
+def database(tmp_path):
+    return Database(tmp_path)
+
+
+def update(registry, **sources):
+    """Update, add or, with None, remove modules below `pack`, and `pack` itself as `_`; commit."""
+    named = {"pack" if name == "_" else f"pack.{name}": text for name, text in sources.items()}
+    plans = registry.update_many(named, packages=["pack"])
+    transaction.commit()
+    return plans
+
+
+def test_package_may_delete_the_name_of_a_module_that_is_the_same(database):
+    init = "from .inner import f\nanswer = f({})\ndel inner\n"
+    with database.open() as registry:
+        update(registry, _=init.format(1), inner="def f(n): return n\n")
+        pack = registry["pack"].module
+        update(registry, _=init.format(2), inner="def f(n): return n\n")
+        assert pack.answer == 2 and not hasattr(pack, "inner")
+    assert database.run("import pack; print(pack.answer)") == "2\n"
+
+
+def test_new_module_that_a_changed_one_imports_is_in_its_package(database):
+    with database.open() as registry:
+        update(registry, _="version = 1\n", a="answer = 1\n")
+        pack = registry["pack"].module
+        update(registry, _="version = 2\n", a="from .b import answer\n", b="answer = 2\n")
+        assert pack.a.answer == pack.b.answer == 2
+    assert database.run("import pack.a; print(pack.a.answer, pack.b.answer)") == "2 2\n"
+
+
+def test_modules_that_cannot_be_imported_here_get_their_new_source(database, tmp_path):
+    (tmp_path / "pack").mkdir()
+    sources = {"__init__": "", "__main__": "raise SystemExit('a program')\n", "win": "import winreg_\nv = 1\n", "later": "assert False\n"}
+    for name, text in sources.items():
+        (tmp_path / "pack" / f"{name}.py").write_text(text)
+    with database.open() as registry:
+        assert set(registry.add_tree(tmp_path / "pack").stored) == {"pack.__main__", "pack.win", "pack.later"}
+        transaction.commit()
+        program = "raise SystemExit('another')\n"
+        more = {"__main__": program, "more.__main__": program, "win": "import winreg_\nv = 2\n", "later": "v = 3\n"}
+        update(registry, _="v = 2\n", **more)
+        assert registry["pack.win"].source.endswith("v = 2\n") and "winreg_" in registry["pack.win"].run_reason
+        assert registry["pack.later"].run == "once"
+    assert database.run("import pack.later; print(pack.v, pack.later.v)") == "2 3\n"
