@@ -12,7 +12,8 @@ import weakref
 
 ATOMS = (types.NoneType, bool, int, float, complex, str, bytes, types.EllipsisType, types.NotImplementedType, range)
 IMPORT_SYSTEM = frozenset(f"__{name}__" for name in "builtins spec loader cached file path package annotations".split())
-IMPLIED = frozenset(("__dict__", "__weakref__", "_abc_impl", "__abstractmethods__"))
+IMPLIED = frozenset(("__dict__", "__weakref__", "_abc_impl", "__abstractmethods__", "__slotnames__"))
+WEAK = (weakref.WeakKeyDictionary, weakref.WeakValueDictionary, weakref.WeakSet)
 LRU_CACHE = type(functools.lru_cache(abs))
 HEAP_TYPE = 1 << 9
 # Caches: what is in them is nobody's state.
@@ -119,7 +120,8 @@ class Description:
         if "_abc_impl" in value.__dict__:
             yield "!registry", sorted(reference().__qualname__ for reference in _abc._get_dump(value)[0])
         for name, item in sorted(value.__dict__.items()):
-            if name not in IMPLIED and not isinstance(item, types.GetSetDescriptorType):
+            is_unused = name == "__annotations__" and not item  # made when they are asked for
+            if name not in IMPLIED and not isinstance(item, types.GetSetDescriptorType) and not is_unused:
                 yield f".{name}", item if not isinstance(item, types.MemberDescriptorType) else "a slot"
 
     def instance(self, value, kind):
