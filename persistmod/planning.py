@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
-from persistmod import places
+from persistmod import classes, places
 from persistmod.datastate import IMPORT_SYSTEM
 from persistmod.deciding import CONTAINERS, Decider, FindBase, Neighbours
 from persistmod.dependence import Edit
@@ -39,6 +39,7 @@ class Changes:
     attributes: list[tuple[Any, str, Any]] = field(default_factory=list)
     class_attributes: list[tuple[type, str, Any]] = field(default_factory=list)
     class_bases: list[Pair] = field(default_factory=list)
+    registries: list[tuple[type, list[type]]] = field(default_factory=list)
     refills: list[tuple[Any, Any]] = field(default_factory=list)
     merges: list[tuple[Any, Any, Any]] = field(default_factory=list)
     stale: list[Any] = field(default_factory=list)
@@ -280,6 +281,7 @@ class Planner(Decider):
         metaclass = self.pairing.partner.get(id(type(found.new)), type(found.new))
         if self.edit.affects(found.path):
             self.taken.append(found.path)
+            self._pair_composites(found)
         if (bases != found.old.__bases__ or metaclass is not type(found.old)) and self.edit.affects(found.path):
             self.changes.class_bases.append(found)
         for name, value in found.new.__dict__.items():
@@ -288,8 +290,34 @@ class Planner(Decider):
         for name, value in found.old.__dict__.items():
             if name not in found.new.__dict__ and name not in _IMPLIED and not self._is_slot(found.old, value):
                 self._plan_removed_attribute(found, name)
+        if "_abc_impl" in found.old.__dict__ and "_abc_impl" in found.new.__dict__:
+            self._plan_registry(found)
         if len(self.changes.class_attributes) + len(self.changes.class_bases) > before or self.edit.affects(found.path):
             self.step(found.path, "update", "its source has changed", "the same class; its instances have the new members")
+
+    def _pair_composites(self, found: Pair) -> None:
+        """Let the members of a flag that were made when somebody asked for them be those that the new class makes of their values."""
+        for value, current in classes.composites(found.old).items():
+            try:
+                new = found.new(value)
+            except ValueError:
+                continue  # the new class has no such flags
+            if type(new) is found.new and id(new) not in self.made:
+                self.made[id(new)] = new
+                self._stand_for(new, current)
+                self.changes.refills.append((current, new))
+        for current, new in classes.inverted(found.old, found.new):
+            self.changes.attributes.append((current, "_inverted_", new))
+
+    def _plan_registry(self, found: Pair) -> None:
+        """Have an ABC know the classes that the new body registers, and not those that only the old one did."""
+        current, new = classes.registered(found.old), classes.registered(found.new)
+        base = self.base_value(places.registry(found.path))
+        bodys = [] if base is MISSING else [cls for cls in current if any(self.is_base_of(known, cls) for known in base)]
+        kept = [cls for cls in current if cls not in bodys or any(self.with_live.is_same(known, cls) for known in new)]
+        come = [cls for cls in new if not any(self.with_live.is_same(cls, known) for known in current)]
+        if come or len(kept) < len(current):
+            self.changes.registries.append((found.old, [*kept, *come]))
 
     @staticmethod
     def _is_slot(cls: type, value: Any) -> bool:

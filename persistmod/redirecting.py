@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import gc
 import types
-from collections import deque
+import weakref
+from collections import OrderedDict, deque
 from typing import Any
 
 from persistmod.classes import slot_value
@@ -16,7 +17,6 @@ from persistmod.namespace import vars_of
 from persistmod.writes import Writes
 
 _HEAP_TYPE = 1 << 9
-_FUNCTION_PARTS = ("__defaults__", "__kwdefaults__")
 
 
 def can_redirect(owner: Any) -> bool:
@@ -41,13 +41,18 @@ def redirect(owner: Any, exchanged: dict[int, Any], writes: Writes) -> None:
     elif type(owner) is types.CellType:
         writes.set(owner, "cell_contents", exchanged.get(id(owner.cell_contents), owner.cell_contents))
     elif type(owner) is types.FunctionType:
-        return
+        if id(owner.__defaults__) in exchanged:
+            writes.set(owner, "__defaults__", exchanged[id(owner.__defaults__)])
     elif type(owner).__flags__ & _HEAP_TYPE:
         _redirect_instance(owner, exchanged, writes)
 
 
 def _redirect_dict(owner: dict[Any, Any], exchanged: dict[int, Any], writes: Writes) -> None:
     cls = class_of_namespace(owner)
+    if cls is None and not isinstance(owner, OrderedDict) and any(id(key) in exchanged for key in dict.keys(owner)):
+        contents = {exchanged.get(id(key), key): exchanged.get(id(value), value) for key, value in dict.items(owner)}
+        writes.refill(owner, contents, dict)
+        return
     for key, value in list(dict.items(owner)):
         live = exchanged.get(id(value), value)
         if cls is not None and live is not value:
@@ -68,6 +73,17 @@ def _redirect_instance(owner: Any, exchanged: dict[int, Any], writes: Writes) ->
                 for item in slot_value(member, owner):
                     if id(item) in exchanged:
                         writes.set_by(member, owner, exchanged[id(item)])
+
+
+def weak_references(value: Any, live: Any) -> list[tuple[Any, Any]]:
+    """Return the weak references to an object, each with one to that which takes its place."""
+    found: list[tuple[Any, Any]] = []
+    for reference in weakref.getweakrefs(value) if weakref.getweakrefcount(value) else ():
+        if type(reference) is weakref.ref:
+            found.append((reference, weakref.ref(live, reference.__callback__)))
+        elif isinstance(reference, weakref.KeyedRef):
+            found.append((reference, weakref.KeyedRef(live, reference.__callback__, reference.key)))
+    return found
 
 
 def without_duplicates(items: list[Any], exchanged: dict[int, Any]) -> list[Any]:

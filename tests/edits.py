@@ -5,7 +5,8 @@
         assert held.f is m.f and held.f() == 2
 
 The decorated function is a *check*. It runs in the process that updates; in one that had the module loaded and receives the commit; and in
-a fresh one. In a process of its own the update is aborted, which must leave module and client as they were, and then done once more. `held` is what a client holds: a text that is run with the module as `m` before the update. In the fresh process there was no
+a fresh one. In a process of its own the update is aborted, which must leave module and client as they were, and then done once more.
+`held` is what a client holds: a text that is run with the module as `m` before the update. In the fresh process there was no
 before, so the client holds what it finds; `fresh=False` leaves client and check out there.
 
 What the module is must be the same in all three, and the same as what the new source gives when it is imported from nowhere, unless
@@ -20,7 +21,6 @@ from functools import cache
 
 from describing import differences
 from support import HERE, _source_of, fresh
-
 
 PROCESSES = ("update", "follow", "find", "take_back", "plain")
 

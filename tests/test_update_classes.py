@@ -176,6 +176,17 @@ def test_run_time_state_of_a_class_stays(m, held):
 
 
 @edit(
+    "import time\nSTART = time.time()\nclass A:\n    count = 0\n    seen = []\n    def f(self): return 1\n",
+    "import time\nSTART = time.time()\nclass A:\n    count = 0\n    seen = []\n    def f(self): return 2\n",
+    held="m.A.count = 5; m.A.seen.append(m.A()); start, m.START = m.START, 1.5",
+    kept=True,
+    fresh=False,
+)
+def test_run_time_state_of_a_class_stays_where_each_process_has_its_own(m, held):
+    assert m.A.count == 5 and len(m.A.seen) == 1 and m.START == 1.5 and m.A().f() == 2
+
+
+@edit(
     "class A:\n    def __len__(self): return 1\n    def __call__(self): return 1\n",
     "class A:\n    def __len__(self): return 2\n    def __iter__(self): return iter([1, 2])\n    def __add__(self, other): return 5\n",
     held="a = m.A()\nclass B(m.A): pass\nb = B()",
@@ -213,8 +224,10 @@ def test_private_attributes_and_methods(m, held):
 
 
 @edit(
-    "class A:\n    class Inner:\n        def f(self): return 1\n        class Deep:\n            n = 1\n    def make(self): return self.Inner()\n",
-    "class A:\n    class Inner:\n        def f(self): return 2\n        class Deep:\n            n = 2\n    def make(self): return self.Inner()\n"
+    "class A:\n    class Inner:\n        def f(self): return 1\n        class Deep:\n            n = 1\n"
+    "    def make(self): return self.Inner()\n",
+    "class A:\n    class Inner:\n        def f(self): return 2\n        class Deep:\n            n = 2\n"
+    "    def make(self): return self.Inner()\n"
     "    class Other: pass\n",
     held="inner, Deep = m.A().make(), m.A.Inner.Deep; f = m.A.Inner.f",
 )
@@ -257,8 +270,10 @@ def test_decorator_of_a_class_comes_and_goes(m, held):
 
 
 @edit(
-    "def again(cls): return type(cls.__name__, (cls,), {'level': 1, '__module__': __name__})\n@again\nclass A:\n    def f(self): return 1\n",
-    "def again(cls): return type(cls.__name__, (cls,), {'level': 2, '__module__': __name__})\n@again\nclass A:\n    def f(self): return 2\n",
+    "def again(cls): return type(cls.__name__, (cls,), {'level': 1, '__module__': __name__})\n"
+    "@again\nclass A:\n    def f(self): return 1\n",
+    "def again(cls): return type(cls.__name__, (cls,), {'level': 2, '__module__': __name__})\n"
+    "@again\nclass A:\n    def f(self): return 2\n",
     held="A, a = m.A, m.A()",
 )
 def test_decorator_that_makes_another_class(m, held):
@@ -281,7 +296,9 @@ DATACLASS = "from dataclasses import dataclass, field\n@dataclass{}\nclass P:\n 
 
 @edit(
     DATACLASS.format("", "    y: int = 2\n    gone: int = 3\n"),
-    DATACLASS.format("", "    y: int = 5\n    z: list = field(default_factory=list)\n    name: str = 'n'\n    def norm(self): return self.x\n"),
+    DATACLASS.format(
+        "", "    y: int = 5\n    z: list = field(default_factory=list)\n    name: str = 'n'\n    def norm(self): return self.x\n"
+    ),
     held="p, P = m.P(1), m.P",
 )
 def test_fields_of_a_dataclass(m, held):
@@ -328,7 +345,10 @@ def test_class_becomes_a_dataclass(m, held):
 
 @edit(
     DATACLASS.format("", "    y: int = 0\n    def __post_init__(self): self.y = self.x\n@dataclass\nclass Q(P):\n    z: int = 1\n"),
-    DATACLASS.format("", "    y: int = 0\n    w: int = 4\n    def __post_init__(self): self.y = 2 * self.x\n@dataclass\nclass Q(P):\n    z: int = 1\n"),
+    DATACLASS.format(
+        "",
+        "    y: int = 0\n    w: int = 4\n    def __post_init__(self): self.y = 2 * self.x\n@dataclass\nclass Q(P):\n    z: int = 1\n",
+    ),
     held="q, Q = m.Q(1), m.Q",
 )
 def test_dataclass_that_inherits_fields(m, held):
@@ -339,6 +359,7 @@ def test_dataclass_that_inherits_fields(m, held):
     DATACLASS.format("(slots=True)", "    y: int = 2\n    def f(self): return 0\n"),
     DATACLASS.format("(slots=True)", "    y: int = 3\n    def f(self): return self.y\n"),
     held="p, P, f = m.P(1), m.P, m.P.f",
+    fresh=False,
 )
 def test_dataclass_with_slots(m, held):
     assert held.P is m.P and held.p.f() == 2 and m.P(1).f() == held.f(m.P(1)) == 3
@@ -461,7 +482,8 @@ def test_value_of_a_number_changes(m, held):
 @edit(
     "import enum\nclass P(enum.Flag):\n    R = 1\n    W = 2\n",
     "import enum\nclass P(enum.Flag):\n    R = 1\n    W = 2\n    X = 4\n    RX = R | X\n",
-    held="r, rw = m.P.R, m.P.R | m.P.W",
+    held="r, rw = m.P.R, m.P.R | m.P.W; inverted = ~r",
+    kept=True,
 )
 def test_flags(m, held):
     P = m.P
@@ -553,6 +575,7 @@ def test_class_without_bases_gains_one(m, held):
     "class Base:\n    def g(self): return 'base'\nclass A(Base):\n    def f(self): return 1\n",
     "class A:\n    def f(self): return 2\n",
     held="a = m.A(); a.n = 5; things = [a]; del a",
+    removed="delete",
 )
 def test_class_loses_its_only_base(m, held):
     a = held.things[0]
@@ -572,7 +595,13 @@ def test_base_of_an_exception(m, held):
         assert error is held.error
 
 
-META = "class Meta(type):\n    def hello(cls): return cls.__name__, {}\n    @property\n    def kind(cls): return {}\nclass A(metaclass=Meta): pass\n"
+META = """
+class Meta(type):
+    def hello(cls): return cls.__name__, {}
+    @property
+    def kind(cls): return {}
+class A(metaclass=Meta): pass
+"""
 
 
 @edit(META.format(1, 1), META.format(2, 2), held="A, hello = m.A, m.A.hello\nclass B(m.A): pass")
@@ -776,7 +805,10 @@ def test_instances_move_when_slots_change_and_all_holders_follow(m, held):
     assert held.bound.__self__ is a and held.bound() == (1, False) and held.default() is a
 
 
-@edit(SLOTS.format("('x',)", 1), "class A:\n    def f(self): return 2\n", held="things = [m.A()]\nclass B(m.A): pass\nb = [B()]", fresh=False)
+@edit(
+    SLOTS.format("('x',)", 1), "class A:\n    def f(self): return 2\n",
+    held="things = [m.A()]\nclass B(m.A): pass\nb = [B()]", fresh=False,
+)
 def test_slots_leave(m, held):
     a = held.things[0]
     a.more = 5
