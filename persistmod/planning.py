@@ -116,7 +116,8 @@ class Planner(Decider):
     def _becomes_another_callable(self, name: str, current: Any, new: Any) -> bool:
         if type(current) is not types.FunctionType or self._old_paths.get(id(current)) != name or id(current) in self.pairing.taken:
             return False
-        return type(new) is not types.FunctionType and callable(new) and self.edit.affects(name)
+        is_own = type(new) is types.FunctionType and id(new) in self.made
+        return callable(new) and not is_own and self.edit.affects(name)
 
     def _is_definition(self, value: Any) -> bool:
         return core_of(value) is not None and (id(value) in self._paths or id(value) in self._old_paths or id(value) in self.made)
