@@ -3,6 +3,7 @@
 Each statement of a body binds paths ("name", or "Class.name" in a class body) and reads names. Between two versions of a source
 
 - a path is *affected* if a statement that binds it came, went or changed, or if such a statement reads what is affected, at any distance;
+- any name may be bound by `import *`, and by what reads `globals` and the like, itself or in a function that it calls: these bind "*";
 - a name is *touched* if a statement that is affected reads it, at any distance: what stands there may have been changed in place.
 
 Both may say too much, never too little for what plain names show: a value that is not affected is what it was.
@@ -13,7 +14,7 @@ from __future__ import annotations
 import ast
 from collections import Counter
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,10 +35,17 @@ class Edit:
     bound: frozenset[str]
 
     def affects(self, path: str) -> bool:
-        """Return whether what stands at a path may be another value; what no statement binds goes with the class it stands in."""
+        """Return whether what stands at a path may be another value; what no statement binds goes with the class it stands in.
+
+        A name that no statement shows goes with those that may bind any name.
+        """
         while path not in self.bound and "." in path:
             path = path.rpartition(".")[0]
-        return path in self.affected
+        return (path if path in self.bound else "*") in self.affected
+
+    def affects_members(self, path: str) -> bool:
+        """Return whether a class may have made something else of what its unchanged statements bind."""
+        return self.affects(path)
 
     def touches(self, path: str) -> bool:
         """Return whether what stands at a path may have been changed in place."""
@@ -46,6 +54,7 @@ class Edit:
 
 def edit(before: list[Statement], after: list[Statement], imported: frozenset[str]) -> Edit:
     """Compare two versions of a source by their statements; `imported` are names that another module's change affects."""
+    before, after = _with_wildcards(before), _with_wildcards(after)
     counts, new_counts = Counter(before), Counter(after)
     changed = {*(counts - new_counts), *(new_counts - counts)}
     every = {*counts, *new_counts}
@@ -54,6 +63,17 @@ def edit(before: list[Statement], after: list[Statement], imported: frozenset[st
     read = frozenset().union(*(statement.reads for statement in at_work))
     touched = _closure(read, _reads_of(every))
     return Edit(affected, touched, frozenset().union(*(statement.binds for statement in every)))
+
+
+def _with_wildcards(statements: list[Statement]) -> list[Statement]:
+    """Return statements of which those that may bind any name bind "*"."""
+    if not any(statement.reads & _WILD for statement in statements):
+        return statements
+    wild = _closure(_WILD, _readers(statements))
+    return [replace(statement, binds=statement.binds | {"*"}) if statement.reads & wild else statement for statement in statements]
+
+
+_WILD = frozenset(("globals", "locals", "vars", "exec", "eval", "setattr"))
 
 
 def _readers(every: Iterable[Statement]) -> dict[str, set[str]]:
@@ -179,6 +199,8 @@ def _binds(node: ast.AST, scopes: tuple[str, ...]) -> frozenset[str]:
                 continue
             case ast.Lambda():
                 continue
+            case ast.AnnAssign():
+                names.add("__annotations__")
             case ast.alias(name=name, asname=asname):
                 names.add(asname or name.partition(".")[0])
             case ast.Name(id=name, ctx=ast.Store() | ast.Del()):

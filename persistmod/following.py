@@ -47,6 +47,9 @@ class Logged(Edit):
     def affects(self, path: str) -> bool:
         return path in self.affected or (".<" in path and _is_within(path, self.affected))
 
+    def affects_members(self, path: str) -> bool:
+        return False
+
     def touches(self, path: str) -> bool:
         return path in self.touched or _is_within(path, self.touched)
 

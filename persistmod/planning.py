@@ -61,6 +61,7 @@ class Planner(Decider):
         self.removed: list[str] = []
         self.removed_paths: list[str] = []
         self.replacement: Any = None
+        self._standing: set[int] = set()
         self.old_slices: Any = None
 
     # The namespace
@@ -75,7 +76,7 @@ class Planner(Decider):
             if self.edit.affects(found.path) or self.edit.touches(found.path):
                 self.taken.append(found.path)
                 self.changes.stale.append(found.old)
-        for name, value in self.scratch.items():
+        for name, value in sorted(self.scratch.items(), key=lambda item: self.edit.affects(item[0])):
             if not self._is_import_systems(name, value):
                 self._plan_name(name, value)
         for name in list(self.live):
@@ -102,6 +103,8 @@ class Planner(Decider):
             return
         partner = self.pairing.partner.get(id(new), MISSING)
         if partner is current or new is current:
+            if id(current) in self._standing and self.edit.affects(name):
+                self.taken.append(name)
             return
         if self._becomes_another_callable(name, current, new):
             self.taken.append(name)
@@ -155,16 +158,24 @@ class Planner(Decider):
             self._stand_for(new, current)
             self.changes.merges.append((current, new, self.base_value(base)))
             self.step(path, "update", "statements that work on it have changed", "the same object, with the new entries")
+        elif decision == "keep" and self._is_shared_no_more(new, current) and self.edit.affects(path):
+            self.taken.append(path)
+            bind(new)
         elif decision == "keep":
             if isinstance(new, WEAK) and (self.edit.affects(path) or self.edit.touches(path)):
                 self.changes.stale.append(current)
             self._stand_for(new, current)
             self._pair_instances(new, current)
 
+    def _is_shared_no_more(self, new: Any, current: Any) -> bool:
+        """Return whether a live object stands for another new one already."""
+        return id(new) in self.made and id(current) in self._standing and id(new) not in self.changes.stands_for
+
     def _stand_for(self, new: Any, current: Any) -> None:
         """Let the live object stand for the new one, if the body made that and it is of the same kind."""
         if id(new) in self.made and self._type(new) is type(current) and id(new) not in self.changes.stands_for:
             self.changes.stands_for[id(new)] = current
+            self._standing.add(id(current))
 
     def _type(self, new: Any) -> Any:
         return self.pairing.partner.get(id(type(new)), type(new))
@@ -338,11 +349,15 @@ class Planner(Decider):
         elif self._is_in_place(new, current):
             self._stand_for(new, current)
         elif core_of(new) is not None or core_of(current) is not None:
-            if self.edit.affects(path) or self.edit.affects(found.path):
+            if self.edit.affects(path) or (self.edit.affects_members(found.path) and not self._is_clients(path, new, current)):
                 self.taken.append(path)
                 bind(new)
         else:
             self._plan_value(path, new, current, places.class_item(path), bind)
+
+    def _is_clients(self, path: str, new: Any, current: Any) -> bool:
+        """Return whether a class has what somebody put there in place of what its unchanged statement makes."""
+        return path in self.edit.bound and (self._is_base(new, places.class_item(path)) or not self._is_own_of_old(core_of(current)))
 
     def _is_in_place(self, new: Any, current: Any) -> bool:
         """Return whether a method, of any kind, is the one that its function's partner is held by already."""

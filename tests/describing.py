@@ -7,6 +7,7 @@ persistmod's own comparison, and reads past the methods of what it describes.
 import _abc
 import dis
 import functools
+import logging
 import types
 import weakref
 
@@ -62,7 +63,7 @@ class Description:
                 self.add(f"{path}{label}", part)
 
     def is_foreign(self, value):
-        if isinstance(value, types.ModuleType | types.BuiltinFunctionType | types.WrapperDescriptorType | types.CodeType):
+        if isinstance(value, types.ModuleType | types.BuiltinFunctionType | types.WrapperDescriptorType | types.CodeType | logging.Logger):
             return True
         if isinstance(value, type):
             return value.__module__ != self.module
