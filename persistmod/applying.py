@@ -5,13 +5,13 @@ Nothing is decided here. Relinking touches new objects only; all writes to older
 
 from __future__ import annotations
 
-import _abc  # type: ignore[import-not-found]
 import abc
 import types
 from collections import deque
+from functools import partial
 from typing import Any
 
-from persistmod import forwarding, replacing
+from persistmod import classes, forwarding, replacing
 from persistmod.classes import slot_of, values_of
 from persistmod.deciding import CONTAINERS
 from persistmod.functions import contents
@@ -44,6 +44,7 @@ class Ready:
         self.attributes = [(target, name, resolve(value)) for target, name, value in changes.attributes]
         self.class_attributes = [(cls, name, resolve(value)) for cls, name, value in changes.class_attributes]
         self.bases = [(pair.old, tuple(map(resolve, pair.new.__bases__)), resolve(type(pair.new))) for pair in changes.class_bases]
+        self.registries = [(cls, [resolve(registered) for registered in known]) for cls, known in changes.registries]
         self.functions = [self._function(relinker, *entry) for entry in changes.functions]
         self.refills = [(current, *_contents_of(new, resolve)) for current, new in changes.refills]
         self.merges = [self._merged(resolve, *entry) for entry in changes.merges]
@@ -74,6 +75,7 @@ class Ready:
         return current, _merged_items(kept, new, base if known else (), same, resolve, planner.with_live)
 
     def write(self, writes: Writes) -> None:
+        self._forget_subclasses(writes)
         for cls, bases, metaclass in self.bases:
             if bases != cls.__bases__:
                 writes.set_by(type.__dict__["__bases__"], cls, bases)
@@ -90,6 +92,10 @@ class Ready:
         for entry in self.functions:
             _write_function(writes, *entry)
         self._write_abstract(writes)
+        for cls, known in self.registries:
+            before = classes.registered(cls)
+            writes.do(partial(classes.register_only, cls, known), partial(classes.register_only, cls, before))
+        self._forget_subclasses(writes)
         for name, value in self.binds:
             writes.bind(self.live, name, value)
         for name in self.removed:
@@ -105,7 +111,13 @@ class Ready:
                     abstract = _abstract_of(cls)
                     if cls.__dict__.get("__abstractmethods__", abstract) != abstract:
                         writes.set_by(type.__dict__["__abstractmethods__"], cls, abstract)
-                _abc._reset_caches(pair.old)
+
+    def _forget_subclasses(self, writes: Writes) -> None:
+        """Have abstract classes find out anew what is a subclass of them: after the other writes, and before them for an undo."""
+        for pair in self.planner.pairing.classes:
+            if pair.keeps and "_abc_impl" in pair.old.__dict__:
+                forget = partial(classes.forget_subclasses, pair.old)
+                writes.do(forget, forget)
 
 
 def _resolved_attribute(name: str, value: Any, resolve: Any) -> Any:

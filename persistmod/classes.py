@@ -7,8 +7,10 @@ those out and keeps the rest in order: `namespace` is what `type.__new__` gets, 
 from __future__ import annotations
 
 import _abc  # type: ignore[import-not-found]
+import enum
 import struct
 import types
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -50,7 +52,7 @@ def shape(cls: type) -> Shape:
         elif not (is_abstract and name in ("_abc_impl", "__abstractmethods__")):
             target[name] = value
     namespace = _with_qualname(namespace, cls)
-    return Shape(namespace, late, _registry(cls) if is_abstract else None)
+    return Shape(namespace, late, registered(cls) if is_abstract else None)
 
 
 def _is_python_class_maker(metaclass: type) -> bool:
@@ -74,10 +76,42 @@ def _with_qualname(namespace: dict[Any, Any], cls: type) -> dict[Any, Any]:
     return {"__module__": None, **namespace, "__qualname__": cls.__qualname__}
 
 
-def _registry(cls: type) -> tuple[type, ...]:
-    registered = _abc._get_dump(cls)[0]
-    live = [reference() for reference in registered]
+def registered(cls: type) -> tuple[type, ...]:
+    """Return the classes that are registered with an ABC, in the order of their names."""
+    live = [reference() for reference in _abc._get_dump(cls)[0]]
     return tuple(sorted((item for item in live if item is not None), key=lambda item: (item.__module__, item.__qualname__)))
+
+
+def register_only(cls: type, others: Iterable[type]) -> None:
+    """Let an ABC have just these classes registered."""
+    _abc._reset_registry(cls)
+    forget_subclasses(cls)
+    for other in others:
+        _abc._abc_register(cls, other)
+    forget_subclasses(cls)
+
+
+def forget_subclasses(cls: type) -> None:
+    """Empty the caches in which an ABC and its bases keep what is a subclass of them and what is not."""
+    for base in cls.__mro__:
+        if "_abc_impl" in base.__dict__:
+            _abc._reset_caches(base)
+
+
+def composites(cls: type) -> dict[Any, Any]:
+    """Return `{value: member}` of the members of a flag that its source does not name; they are made when they are first asked for."""
+    if not issubclass(cls, enum.Flag):
+        return {}
+    named = set(map(id, cls._member_map_.values()))
+    return {value: member for value, member in cls._value2member_map_.items() if id(member) not in named}
+
+
+def inverted(old: type, new: type) -> Iterator[tuple[Any, Any]]:
+    """Yield the members of a flag that remember what they are inverted, each with what they would remember in another version of it."""
+    if issubclass(old, enum.Flag) and issubclass(new, enum.Flag):
+        for name, member in old._member_map_.items():
+            if name in new._member_map_ and vars(member).get("_inverted_") is not None:
+                yield member, vars(new._member_map_[name]).get("_inverted_")
 
 
 def is_persistent(cls: type) -> bool:

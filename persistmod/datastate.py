@@ -52,6 +52,7 @@ class LeakScope(DataScope):
     def __init__(self, module: str, leaked: dict[str, Any], live: dict[str, Any]) -> None:
         super().__init__(module, leaked, live)
         self._leaked = leaked
+        self._places = {key: path for key, path in self._places.items() if path.partition(".")[0] not in leaked}
 
     def reference(self, value: Any) -> tuple[str, str] | None:
         if id(value) not in self._places and issubclass(type(value), type | types.FunctionType):

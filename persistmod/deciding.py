@@ -12,6 +12,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
+from persistmod import holders
 from persistmod.dependence import Edit
 from persistmod.merging import MISSING, Comparison, paths_of
 from persistmod.pairing import Side
@@ -39,12 +40,14 @@ class Decider:
         self, module: str, live: dict[str, Any], scratch: dict[str, Any], made: dict[int, Any], edit: Edit, base: FindBase,
         retired: dict[str, Any], neighbours: Neighbours,
     ) -> None:
+        made = made | holders.own_dictionaries(made, scratch)
         self.module, self.live, self.scratch, self.made, self.edit = module, live, scratch, made, edit
         self.old = Side(module, live, self._is_own_of_old, retired)
         self.new = Side(module, scratch, lambda value: id(value) in made)
         self._load_base = base
         self._base: dict[str, Any] | None = None
         self._with_base: Comparison | None = None
+        self._base_paths: dict[int, str] = {}
         self._paths = paths_of(self.new)
         self._new_names = set(self._paths.values())
         self._old_paths = paths_of(self.old)
@@ -97,6 +100,11 @@ class Decider:
         base = self.base_value(find)
         return self._with_base is not None and self._with_base.is_same(new, base)
 
+    def is_base_of(self, base: Any, current: Any) -> bool:
+        """Return whether a definition of the base is that of the live module, or one object of another module."""
+        path = self._old_paths.get(id(current))
+        return base is current if path is None else self._base_paths.get(id(base)) == path
+
     def is_gone(self, value: Any) -> bool:
         """Return whether a value is a definition of the live module that the new one has no more."""
         path = self._old_paths.get(id(value))
@@ -109,7 +117,8 @@ class Decider:
             if self._base is None:
                 return MISSING
             side = Side(self.module, self._base, lambda value: True)
-            base_paths = {key: f"{self.module}:{path}" for key, path in paths_of(side).items()}
+            self._base_paths = paths_of(side)
+            base_paths = {key: f"{self.module}:{path}" for key, path in self._base_paths.items()}
             self._with_base = Comparison(self._neighbours.new, {**self._neighbours.live, **base_paths})
         try:
             return find(self._base or {})

@@ -4,6 +4,7 @@ Each statement of a body binds paths ("name", or "Class.name" in a class body) a
 
 - a path is *affected* if a statement that binds it came, went or changed, or if such a statement reads what is affected, at any distance
   (`from __future__` changes how all of them are compiled);
+- any name may be bound by `import *`, and by what reads `globals` and the like, itself or in a function that it calls: these bind "*";
 - a name is *touched* if a statement that is affected reads it, at any distance: what stands there may have been changed in place.
 
 Both may say too much, never too little for what plain names show: a value that is not affected is what it was.
@@ -12,9 +13,10 @@ Both may say too much, never too little for what plain names show: a value that 
 from __future__ import annotations
 
 import ast
+import re
 from collections import Counter
 from collections.abc import Callable, Container, Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from operator import eq
 
 from persistmod.source import Body
@@ -38,10 +40,17 @@ class Edit:
     bound: frozenset[str]
 
     def affects(self, path: str) -> bool:
-        """Return whether what stands at a path may be another value; what no statement binds goes with the class it stands in."""
+        """Return whether what stands at a path may be another value; what no statement binds goes with the class it stands in.
+
+        A name that no statement shows goes with those that may bind any name.
+        """
         while path not in self.bound and "." in path:
             path = path.rpartition(".")[0]
-        return path in self.affected
+        return (path if path in self.bound else "*") in self.affected
+
+    def affects_members(self, path: str) -> bool:
+        """Return whether a class may have made something else of what its unchanged statements bind."""
+        return self.affects(path)
 
     def touches(self, path: str) -> bool:
         """Return whether what stands at a path may have been changed in place."""
@@ -69,6 +78,20 @@ def edit(before: str, after: Body, imported: frozenset[str], names: Container[st
 
 def _at_module_level(paths: Iterable[str], names: Container[str]) -> set[str]:
     return {path for path in paths if path.partition(".")[0] in names}
+
+
+def _with_wildcards(statements: list[Statement]) -> list[Statement]:
+    """Return statements of which those that may bind any name bind "*"."""
+    readers: dict[str, set[str]] = {}
+    for statement in statements:
+        for name in statement.reads:
+            readers.setdefault(name, set()).update(statement.binds)
+    wild = _closure(_WILD, lambda name: readers.get(name, set()))
+    return [replace(statement, binds=statement.binds | {"*"}) if statement.reads & wild else statement for statement in statements]
+
+
+_WILD = frozenset(("globals", "locals", "vars", "exec", "eval", "setattr"))
+_MAY_BIND_ANY_NAME = re.compile(rf"\b({'|'.join(_WILD)})\b|\bimport[\s(]*\*")
 
 
 class _Known:
@@ -106,6 +129,8 @@ class _Known:
 
 def _regions(before: str, after: Body) -> tuple[list[Statement], list[Statement], list[str]]:
     """Return the statements of both versions from the first to the last line that differ, and the texts of those around, which do not."""
+    if _MAY_BIND_ANY_NAME.search(before) or _MAY_BIND_ANY_NAME.search(after.text):
+        return _with_wildcards(list(statements(before))), _with_wildcards(list(statements(after.text))), []
     old_lines, new_lines = before.split("\n"), after.text.split("\n")
     same = list(map(eq, old_lines, new_lines))
     above = same.index(False) if False in same else len(same)
@@ -231,6 +256,8 @@ def _binds(node: ast.AST, scopes: tuple[str, ...]) -> frozenset[str]:
                 continue
             case ast.Lambda():
                 continue
+            case ast.AnnAssign():
+                names.add("__annotations__")
             case ast.alias(name=name, asname=asname):
                 names.add(asname or name.partition(".")[0])
             case ast.Name(id=name, ctx=ast.Store() | ast.Del()):

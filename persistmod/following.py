@@ -38,6 +38,28 @@ class Version:
     removed: frozenset[str]
 
 
+class Logged(Edit):
+    """An edit that is known by what an update logged: every path of which it took or merged the value.
+
+    What functions hold in cells may be come upon by several paths, so of those the function counts.
+    """
+
+    def affects(self, path: str) -> bool:
+        return path in self.affected or (".<" in path and _is_within(path, self.affected))
+
+    def affects_members(self, path: str) -> bool:
+        return False
+
+    def touches(self, path: str) -> bool:
+        return path in self.touched or _is_within(path, self.touched)
+
+
+def _is_within(path: str, logged: frozenset[str]) -> bool:
+    """Return whether a path leads through a function of which something in a cell was logged."""
+    holders = {known.partition(".<")[0] for known in logged if ".<" in known}
+    return any(path == holder or path.startswith(f"{holder}.") for holder in holders)
+
+
 class Everything(Edit):
     """An edit of which nothing is known: every value may be another one."""
 
@@ -53,8 +75,8 @@ def edit_between(known: tuple[Version, ...], current: tuple[Version, ...]) -> Ed
     between = [version for version in (*known, *current) if version.id not in common]
     taken: frozenset[str] = frozenset().union(*(version.taken for version in between))
     removed: frozenset[str] = frozenset().union(*(version.removed for version in between))
-    merged = frozenset(path.partition(".")[0] for version in between for path in version.merged)
-    return Edit(taken, merged, taken | removed)
+    merged: frozenset[str] = frozenset().union(*(version.merged for version in between))
+    return Logged(taken | removed, merged, taken | removed)
 
 
 # How many versions the log of a record goes back.

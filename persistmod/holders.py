@@ -57,6 +57,18 @@ def untracked(made: list[Any], namespace: dict[str, Any]) -> tuple[set[int], set
 
     Such are plain objects, locks, and dictionaries that hold nothing but atoms.
     """
+    found, shared = _untracked(made, namespace)
+    ids = {id(value) for value in found if not has_value_semantics(type(value))}
+    return ids, ids & shared.keys()
+
+
+def own_dictionaries(made: dict[int, Any], namespace: dict[str, Any]) -> dict[int, Any]:
+    """Return `{id: dictionary}` of what the body's things refer to, the collector does not know, and nobody else holds."""
+    found, shared = _untracked(list(made.values()), namespace)
+    return {id(value): value for value in found if type(value) is dict and id(value) not in shared}
+
+
+def _untracked(made: list[Any], namespace: dict[str, Any]) -> tuple[list[Any], Counter[int]]:
     references: Counter[int] = Counter()
     found: dict[int, Any] = {}
     referents = gc.get_referents(namespace, *made)
@@ -70,9 +82,7 @@ def untracked(made: list[Any], namespace: dict[str, Any]) -> tuple[set[int], set
     new.clear()
     candidates.clear()
     values = list(found.values())
-    shared = excess(values, references)
-    ids = {id(value) for value in values if not has_value_semantics(type(value))}
-    return ids, ids & shared.keys()
+    return values, excess(values, references)
 
 
 def _matters(value: Any) -> bool:

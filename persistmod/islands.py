@@ -7,17 +7,16 @@ finds (`atexit`, objects in C) keeps the new function, which forwards to the liv
 
 from __future__ import annotations
 
-import _abc  # type: ignore[import-not-found]
 import gc
 import sys
 import types
 import weakref
-from collections.abc import Callable
+from functools import partial
 from typing import Any
 
-from persistmod import forwarding
+from persistmod import classes, forwarding
 from persistmod.holders import excess_of_made
-from persistmod.redirecting import redirect
+from persistmod.redirecting import redirect, weak_references
 from persistmod.relinking import Relinker
 from persistmod.writes import Writes
 
@@ -30,7 +29,7 @@ def join(registered: list[type], relinker: Relinker, writes: Writes) -> None:
     exchanged = {key: live for key, live in stand_in.items() if live is not relinker.made[key]}
     for value in held:
         if id(value) in exchanged:
-            exchanged.update(_weak_references(value, exchanged[id(value)]))
+            exchanged.update({id(reference): again for reference, again in weak_references(value, exchanged[id(value)])})
     _exchange(exchanged, relinker, writes)
     for cls in registered:
         _register_again(cls, exchanged, writes)
@@ -48,17 +47,6 @@ def _held_by_others(relinker: Relinker) -> list[Any]:
     more = excess_of_made(values, *(scratch for scratch, live in relinker.namespaces.values()))
     weakly = {id(value) for value in values if id(value) in relinker.stands_for and weakref.getweakrefcount(value)}
     return [value for value in values if id(value) in more or id(value) in weakly]
-
-
-def _weak_references(value: Any, live: Any) -> dict[int, Any]:
-    """Return what stands for the weak references to a new object."""
-    found = {}
-    for reference in weakref.getweakrefs(value) if weakref.getweakrefcount(value) else ():
-        if type(reference) is weakref.ref:
-            found[id(reference)] = weakref.ref(live, reference.__callback__)
-        elif isinstance(reference, weakref.KeyedRef):
-            found[id(reference)] = weakref.KeyedRef(live, reference.__callback__, reference.key)
-    return found
 
 
 def _exchange(exchanged: dict[int, Any], relinker: Relinker, writes: Writes) -> None:
@@ -81,22 +69,10 @@ def _is_bookkeeping(owner: Any) -> bool:
 
 
 def _register_again(abstract: type, exchanged: dict[int, Any], writes: Writes) -> None:
-    registered = [reference() for reference in _abc._get_dump(abstract)[0]]
-    for cls in registered:
-        live = exchanged.get(id(cls))
-        if live is not None and not any(known is live for known in registered):
-            writes.do(lambda live=live: _abc._abc_register(abstract, live), _as_it_was(abstract, registered))  # type: ignore[misc]
-
-
-def _as_it_was(abstract: type, registered: list[Any]) -> Callable[[], None]:
-    def undo() -> None:
-        _abc._reset_registry(abstract)
-        _abc._reset_caches(abstract)
-        for cls in registered:
-            if cls is not None:
-                _abc._abc_register(abstract, cls)
-
-    return undo
+    before = classes.registered(abstract)
+    after = {id(cls): cls for cls in (exchanged.get(id(cls), cls) for cls in before)}
+    if len(after) < len(before) or any(id(cls) not in after for cls in before):
+        writes.do(partial(classes.register_only, abstract, after.values()), partial(classes.register_only, abstract, before))
 
 
 def _rebase(cls: type, relinker: Relinker, writes: Writes) -> None:

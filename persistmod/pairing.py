@@ -48,13 +48,17 @@ class Side:
 
 @dataclass(slots=True)
 class Pairing:
-    """What corresponds: functions and classes in pairs, in order; `partner` gives the old object for the id of a new one."""
+    """What corresponds: functions and classes in pairs, in order; `partner` gives the old object for the id of a new one.
+
+    `outer` are the names of definitions at module level, of both sides, by id: in a class they are aliases.
+    """
 
     functions: list[Pair] = field(default_factory=list)
     classes: list[Pair] = field(default_factory=list)
     caches: list[Pair] = field(default_factory=list)
     partner: dict[int, Any] = field(default_factory=dict)
     taken: set[int] = field(default_factory=set)
+    outer: dict[int, str] = field(default_factory=dict)
 
     def pairs(self) -> Iterator[Pair]:
         yield from self.functions
@@ -98,6 +102,7 @@ def pair(old: Side, new: Side, is_apart: Callable[[str], bool]) -> Pairing:
     found = Pairing()
     pending: deque[tuple[str, Any, Any]] = deque()
     old_definitions, new_definitions = old.definitions(), new.definitions()
+    found.outer = {id(core_of(value)): name for side in (old_definitions, new_definitions) for name, value in side.items()}
     for name, value in new_definitions.items():
         if name in old_definitions and not is_apart(name):
             pending.append((name, old_definitions[name], value))
@@ -115,13 +120,13 @@ def _pair(path: str, was: Any, now: Any, old: Side, new: Side, found: Pairing) -
             found.functions.append(_function_pair(path, was, now, old, new))
             if found.functions[-1].keeps:
                 found.note(was, now)
-            yield from _inside_functions(path, was, now)
+            yield from _inside_functions(path, was, now, found)
     elif issubclass(type(was), type) and issubclass(type(now), type):
         if old.is_own(was) and new.is_own(now):
-            found.classes.append(_class_pair(path, was, now))
+            found.classes.append(_class_pair(path, was, now, found))
             if found.classes[-1].keeps:
                 found.note(was, now)
-            yield from _inside_classes(path, was, now)
+            yield from _inside_classes(path, was, now, found)
     elif type(was) is type(now):
         yield from _inside_holders(path, was, now, found)
 
@@ -152,42 +157,46 @@ def _function_pair(path: str, was: types.FunctionType, now: types.FunctionType, 
     return Pair(path, was, now)
 
 
-def _inside_functions(path: str, was: types.FunctionType, now: types.FunctionType) -> Iterator[tuple[str, Any, Any]]:
-    """Yield what two functions wrap or hold in cells of one name, if it is a definition of the same name."""
+def _inside_functions(
+    path: str, was: types.FunctionType, now: types.FunctionType, found: Pairing
+) -> Iterator[tuple[str, Any, Any]]:
+    """Yield what two functions hold in cells or as attributes of one name, if it is a definition of the same name."""
     held = dict(zip(was.__code__.co_freevars, was.__closure__ or (), strict=True))
     for name, cell in zip(now.__code__.co_freevars, now.__closure__ or (), strict=True):
         before, after = contents(held[name]) if name in held else (), contents(cell)
         if before and after and _is_alike(before[0], after[0]):
             yield f"{path}.<{name}>", before[0], after[0]
-    wrapped = vars_of(was).get("__wrapped__"), vars_of(now).get("__wrapped__")
-    if _is_alike(*wrapped):
-        yield (f"{path}.__wrapped__", *wrapped)
+    for name, value in vars_of(now).items():
+        known = vars_of(was).get(name)
+        if _is_alike(known, value) and not {id(known), id(value)} & found.outer.keys():
+            yield f"{path}.{name}", known, value
 
 
 def _is_alike(before: Any, after: Any) -> bool:
     return type(before) is type(after) is types.FunctionType and before.__qualname__ == after.__qualname__
 
 
-def _inside_classes(path: str, was: type, now: type) -> Iterator[tuple[str, Any, Any]]:
+def _inside_classes(path: str, was: type, now: type, found: Pairing) -> Iterator[tuple[str, Any, Any]]:
     before = members(was)
     for name, value in members(now).items():
-        if name in before:
+        if name in before and not {id(core_of(before[name])), id(core_of(value))} & found.outer.keys():
             yield f"{path}.{name}", before[name], value
 
 
-def _class_pair(path: str, was: type, now: type) -> Pair:
-    problem = layout_difference(was, now)
+def _class_pair(path: str, was: type, now: type, found: Pairing) -> Pair:
+    bases = tuple(found.partner.get(id(base), base) for base in now.__bases__)
+    problem = layout_difference(was, now, bases == was.__bases__)
     return Pair(path, was, now, problem is None, problem or "")
 
 
-def layout_difference(was: type, now: type) -> str | None:
-    """Return why instances of one class cannot be instances of the other, None if they can."""
+def layout_difference(was: type, now: type, has_same_bases: bool) -> str | None:
+    """Return why instances of one class cannot be instances of the other, None if they can; bases that pair are the same."""
     if _slots(was) != _slots(now):
         return f"its slots change from {_slots(was)} to {_slots(now)}"
     for name in ("__basicsize__", "__itemsize__", "__dictoffset__", "__weakrefoffset__"):
         if getattr(was, name) != getattr(now, name):
             return "the layout of its instances changes"
-    if not _can_take(now, "__bases__", was.__bases__):
+    if not has_same_bases and not _can_take(now, "__bases__", was.__bases__):
         return f"its bases change from {_names(was.__bases__)} to {_names(now.__bases__)}, which have another layout"
     if type(was) is not type(now) and type(was).__qualname__ != type(now).__qualname__ and not _can_take(now, "__class__", type(was)):
         return f"its metaclass changes from {type(was).__qualname__} to {type(now).__qualname__}"

@@ -12,6 +12,7 @@ import types
 from collections.abc import Callable
 from typing import Any
 
+from persistmod import classes
 from persistmod.functions import contents
 from persistmod.namespace import vars_of
 from persistmod.pairing import core_of
@@ -53,6 +54,10 @@ def class_item(path: str) -> Find:
         return _find(base, owner).__dict__[name]
 
     return find
+
+
+def registry(path: str) -> Find:
+    return lambda base: classes.registered(_find(base, path))
 
 
 # The closure that holds it, the caller's variable, the parameter, the argument of getrefcount, the dictionary of what stands for what.

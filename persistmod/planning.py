@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
-from persistmod import places
+from persistmod import classes, places
 from persistmod.datastate import IMPORT_SYSTEM
 from persistmod.deciding import CONTAINERS, Decider, FindBase, Neighbours
 from persistmod.dependence import Edit
@@ -39,6 +39,7 @@ class Changes:
     attributes: list[tuple[Any, str, Any]] = field(default_factory=list)
     class_attributes: list[tuple[type, str, Any]] = field(default_factory=list)
     class_bases: list[Pair] = field(default_factory=list)
+    registries: list[tuple[type, list[type]]] = field(default_factory=list)
     refills: list[tuple[Any, Any]] = field(default_factory=list)
     merges: list[tuple[Any, Any, Any]] = field(default_factory=list)
     stale: list[Any] = field(default_factory=list)
@@ -60,6 +61,7 @@ class Planner(Decider):
         self.removed: list[str] = []
         self.removed_paths: list[str] = []
         self.replacement: Any = None
+        self._standing: set[int] = set()
 
     # The namespace
 
@@ -73,7 +75,7 @@ class Planner(Decider):
             if self.edit.affects(found.path) or self.edit.touches(found.path):
                 self.taken.append(found.path)
                 self.changes.stale.append(found.old)
-        for name, value in self.scratch.items():
+        for name, value in sorted(self.scratch.items(), key=lambda item: self.edit.affects(item[0])):
             if not self._is_import_systems(name, value):
                 self._plan_name(name, value)
         for name in list(self.live):
@@ -100,6 +102,8 @@ class Planner(Decider):
             return
         partner = self.pairing.partner.get(id(new), MISSING)
         if partner is current or new is current:
+            if id(current) in self._standing and self.edit.affects(name):
+                self.taken.append(name)
             return
         if self._becomes_another_callable(name, current, new):
             self.taken.append(name)
@@ -114,7 +118,8 @@ class Planner(Decider):
     def _becomes_another_callable(self, name: str, current: Any, new: Any) -> bool:
         if type(current) is not types.FunctionType or self._old_paths.get(id(current)) != name or id(current) in self.pairing.taken:
             return False
-        return type(new) is not types.FunctionType and callable(new) and self.edit.affects(name)
+        is_own = type(new) is types.FunctionType and id(new) in self.made
+        return callable(new) and not is_own and self.edit.affects(name)
 
     def _is_definition(self, value: Any) -> bool:
         return core_of(value) is not None and (id(value) in self._paths or id(value) in self._old_paths or id(value) in self.made)
@@ -152,16 +157,24 @@ class Planner(Decider):
             self._stand_for(new, current)
             self.changes.merges.append((current, new, self.base_value(base)))
             self.step(path, "update", "statements that work on it have changed", "the same object, with the new entries")
+        elif decision == "keep" and self._is_shared_no_more(new, current) and self.edit.affects(path):
+            self.taken.append(path)
+            bind(new)
         elif decision == "keep":
             if isinstance(new, WEAK) and (self.edit.affects(path) or self.edit.touches(path)):
                 self.changes.stale.append(current)
             self._stand_for(new, current)
             self._pair_instances(new, current)
 
+    def _is_shared_no_more(self, new: Any, current: Any) -> bool:
+        """Return whether a live object stands for another new one already."""
+        return id(new) in self.made and id(current) in self._standing and id(new) not in self.changes.stands_for
+
     def _stand_for(self, new: Any, current: Any) -> None:
         """Let the live object stand for the new one, if the body made that and it is of the same kind."""
         if (id(new) in self.made or type(new) is object) and self._type(new) is type(current) and id(new) not in self.changes.stands_for:
             self.changes.stands_for[id(new)] = current
+            self._standing.add(id(current))
 
     def _type(self, new: Any) -> Any:
         return self.pairing.partner.get(id(type(new)), type(new))
@@ -279,6 +292,7 @@ class Planner(Decider):
         metaclass = self.pairing.partner.get(id(type(found.new)), type(found.new))
         if self.edit.affects(found.path):
             self.taken.append(found.path)
+            self._pair_composites(found)
         if (bases != found.old.__bases__ or metaclass is not type(found.old)) and self.edit.affects(found.path):
             self.changes.class_bases.append(found)
         for name, value in found.new.__dict__.items():
@@ -287,8 +301,34 @@ class Planner(Decider):
         for name, value in found.old.__dict__.items():
             if name not in found.new.__dict__ and name not in _IMPLIED and not self._is_slot(found.old, value):
                 self._plan_removed_attribute(found, name)
+        if "_abc_impl" in found.old.__dict__ and "_abc_impl" in found.new.__dict__:
+            self._plan_registry(found)
         if len(self.changes.class_attributes) + len(self.changes.class_bases) > before or self.edit.affects(found.path):
             self.step(found.path, "update", "its source has changed", "the same class; its instances have the new members")
+
+    def _pair_composites(self, found: Pair) -> None:
+        """Let the members of a flag that were made when somebody asked for them be those that the new class makes of their values."""
+        for value, current in classes.composites(found.old).items():
+            try:
+                new = found.new(value)
+            except ValueError:
+                continue  # the new class has no such flags
+            if type(new) is found.new and id(new) not in self.made:
+                self.made[id(new)] = new
+                self._stand_for(new, current)
+                self.changes.refills.append((current, new))
+        for current, new in classes.inverted(found.old, found.new):
+            self.changes.attributes.append((current, "_inverted_", new))
+
+    def _plan_registry(self, found: Pair) -> None:
+        """Have an ABC know the classes that the new body registers, and not those that only the old one did."""
+        current, new = classes.registered(found.old), classes.registered(found.new)
+        base = self.base_value(places.registry(found.path))
+        bodys = [] if base is MISSING else [cls for cls in current if any(self.is_base_of(known, cls) for known in base)]
+        kept = [cls for cls in current if cls not in bodys or any(self.with_live.is_same(known, cls) for known in new)]
+        come = [cls for cls in new if not any(self.with_live.is_same(cls, known) for known in current)]
+        if come or len(kept) < len(current):
+            self.changes.registries.append((found.old, [*kept, *come]))
 
     @staticmethod
     def _is_slot(cls: type, value: Any) -> bool:
@@ -308,11 +348,15 @@ class Planner(Decider):
         elif self._is_in_place(new, current):
             self._stand_for(new, current)
         elif core_of(new) is not None or core_of(current) is not None:
-            if self.edit.affects(path) or self.edit.affects(found.path):
+            if self.edit.affects(path) or (self.edit.affects_members(found.path) and not self._is_clients(path, new, current)):
                 self.taken.append(path)
                 bind(new)
         else:
             self._plan_value(path, new, current, places.class_item(path), bind)
+
+    def _is_clients(self, path: str, new: Any, current: Any) -> bool:
+        """Return whether a class has what somebody put there in place of what its unchanged statement makes."""
+        return path in self.edit.bound and (self._is_base(new, places.class_item(path)) or not self._is_own_of_old(core_of(current)))
 
     def _is_in_place(self, new: Any, current: Any) -> bool:
         """Return whether a method, of any kind, is the one that its function's partner is held by already."""

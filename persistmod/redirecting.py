@@ -9,7 +9,8 @@ from __future__ import annotations
 import functools
 import gc
 import types
-from collections import deque
+import weakref
+from collections import OrderedDict, deque
 from typing import Any
 
 from persistmod.classes import slot_value
@@ -42,7 +43,8 @@ def redirect(owner: Any, exchanged: dict[int, Any], writes: Writes) -> None:
     elif type(owner) is types.CellType:
         writes.set(owner, "cell_contents", exchanged.get(id(owner.cell_contents), owner.cell_contents))
     elif type(owner) is types.FunctionType:
-        return
+        if id(owner.__defaults__) in exchanged:
+            writes.set(owner, "__defaults__", exchanged[id(owner.__defaults__)])
     elif type(owner).__flags__ & _HEAP_TYPE:
         _redirect_instance(owner, exchanged, writes)
 
@@ -50,11 +52,12 @@ def redirect(owner: Any, exchanged: dict[int, Any], writes: Writes) -> None:
 def _redirect_dict(owner: dict[Any, Any], exchanged: dict[int, Any], writes: Writes) -> None:
     if type(next(iter(dict.values(owner)), None)) is _LRU_LINK:
         return  # an lru_cache has its keys in its links, too; what it knows of a new object is asked for never again
-    if any(id(key) in exchanged for key in owner):  # hashed again, all of them: relinking changes what a hash is made of
-        held = {exchanged.get(id(key), key): exchanged.get(id(value), value) for key, value in dict.items(owner)}
-        writes.refill(owner, held, dict)
-        return
     cls = class_of_namespace(owner)
+    if cls is None and not isinstance(owner, OrderedDict) and any(id(key) in exchanged for key in dict.keys(owner)):
+        # Hashed again, all of them: relinking changes what a hash is made of.
+        contents = {exchanged.get(id(key), key): exchanged.get(id(value), value) for key, value in dict.items(owner)}
+        writes.refill(owner, contents, dict)
+        return
     for key, value in list(dict.items(owner)):
         live = exchanged.get(id(value), value)
         if live is not value:
@@ -71,6 +74,17 @@ def _redirect_instance(owner: Any, exchanged: dict[int, Any], writes: Writes) ->
                 for item in slot_value(member, owner):
                     if id(item) in exchanged:
                         writes.set_by(member, owner, exchanged[id(item)])
+
+
+def weak_references(value: Any, live: Any) -> list[tuple[Any, Any]]:
+    """Return the weak references to an object, each with one to that which takes its place."""
+    found: list[tuple[Any, Any]] = []
+    for reference in weakref.getweakrefs(value) if weakref.getweakrefcount(value) else ():
+        if type(reference) is weakref.ref:
+            found.append((reference, weakref.ref(live, reference.__callback__)))
+        elif isinstance(reference, weakref.KeyedRef):
+            found.append((reference, weakref.KeyedRef(live, reference.__callback__, reference.key)))
+    return found
 
 
 def without_duplicates(items: list[Any], exchanged: dict[int, Any]) -> list[Any]:

@@ -88,12 +88,13 @@ class Relinker:
     # Functions
 
     def _function(self, value: types.FunctionType) -> Any:
-        if id(value.__globals__) not in self.namespaces:
+        globals_ = self.stands_for.get(id(value.__globals__), value.__globals__)
+        if globals_ is value.__globals__ and not any(id(cell) in self.stands_for for cell in value.__closure__ or ()):
             self._seen.add(id(value))
             self._pending.append(lambda: self._refill_function(value, value))
             return value
         cells = tuple(self.resolve(cell) for cell in value.__closure__ or ()) or None
-        function = types.FunctionType(value.__code__, self.stands_for[id(value.__globals__)], value.__name__, None, cells)
+        function = types.FunctionType(value.__code__, globals_, value.__name__, None, cells)
         self.stands_for[id(value)] = function
         self._pending.append(lambda: self._refill_function(function, value))
         return function

@@ -20,7 +20,7 @@ from persistmod import classes, rebuilding
 from persistmod.classes import is_persistent, set_value, slot_of, values_of
 from persistmod.namespace import vars_of
 from persistmod.pairing import Pair
-from persistmod.redirecting import can_redirect, redirect
+from persistmod.redirecting import can_redirect, redirect, weak_references
 from persistmod.writes import Writes
 
 _HEAP_TYPE = 1 << 9
@@ -47,7 +47,7 @@ def survey(pairs: list[Pair]) -> Replacement:
     found = Replacement()
     for pair in pairs:
         _exchange_class(pair.old, pair.new, found, {id(other.old) for other in pairs})
-    instances = [value for value in found.keep if id(value) in found.exchanged and not isinstance(value, type)]
+    instances = [instance for instance, again in found.moves]
     _find_owners(found, instances)
     return found
 
@@ -93,6 +93,9 @@ def _exchange_instance(instance: Any, new: type, found: Replacement) -> None:
     found.exchanged[id(instance)] = again
     found.keep.append(instance)
     found.moves.append((instance, again))
+    for reference, other in weak_references(instance, again):
+        found.exchanged[id(reference)] = other
+        found.keep.append(reference)
 
 
 def _built_in(cls: type) -> Any:

@@ -71,7 +71,7 @@ class Description:
                 self.add(f"{path}{label}", part)
 
     def is_foreign(self, value):
-        if isinstance(value, types.BuiltinFunctionType | types.WrapperDescriptorType):
+        if isinstance(value, types.BuiltinFunctionType | types.WrapperDescriptorType | logging.Logger):
             return True
         if isinstance(value, type):
             return value.__module__ != self.module
@@ -129,7 +129,8 @@ class Description:
         if "_abc_impl" in value.__dict__:
             yield "!registry", sorted(reference().__qualname__ for reference in _abc._get_dump(value)[0])
         for name, item in sorted(value.__dict__.items()):
-            if name not in IMPLIED and not isinstance(item, types.GetSetDescriptorType):
+            is_unused = name == "__annotations__" and not item  # made when they are asked for
+            if name not in IMPLIED and not isinstance(item, types.GetSetDescriptorType) and not is_unused:
                 yield f".{name}", item if not isinstance(item, types.MemberDescriptorType) else "a slot"
 
     def instance(self, value, kind):

@@ -13,7 +13,7 @@ from pathlib import Path
 sys.path[:1] = [str(Path(__file__).parent.parent), str(Path(__file__).parent)]
 
 import transaction  # noqa: E402  the path comes first
-from describing import describe  # noqa: E402
+from describing import Description, describe, differences  # noqa: E402
 from fresh import registry_of  # noqa: E402
 from ZODB.FileStorage import FileIterator  # noqa: E402
 
@@ -45,6 +45,12 @@ def conclude(edits, held, problems, is_checked=lambda edit: True):
     return results
 
 
+def hold_all(edits, held, problems):
+    """Let clients hold what they hold of modules that are there; note what goes wrong."""
+    sound = {key: edit for key, edit in edits.items() if problems[key] is None}
+    problems |= each(sound, lambda edit: hold(edit, held))
+
+
 def hold(edit, held):
     held[edit["name"]] = client = types.SimpleNamespace(m=sys.modules[edit["name"]])
     exec(compiled(edit["held"], f"<held {edit['name']}>"), vars(client))
@@ -69,7 +75,7 @@ def update(folder, edits):
         problems = each(edits, lambda edit: registry.add(edit["name"], edit["sources"][0]))
         transaction.commit()
         shutil.copy(f"{folder}/app.fs", f"{folder}/before.fs")
-        problems |= failed(each(edits, lambda edit: hold(edit, held)))
+        hold_all(edits, held, problems)
         problems |= failed(each(edits, lambda edit: update_module(edit)))
         return conclude(edits, held, problems)
 
@@ -93,7 +99,7 @@ def follow(folder, edits):
     with registry_of(place) as registry:
         transaction.begin()
         problems = each(edits, lambda edit: importlib.import_module(edit["name"]))
-        problems |= failed(each(edits, lambda edit: hold(edit, held)))
+        hold_all(edits, held, problems)
         transaction.abort()
         receive(registry._p_jar.db(), f"{folder}/app.fs")
         transaction.begin()
@@ -118,13 +124,46 @@ def receive(db, path):
             db._mvcc_storage.invalidate(committed.tid, oids)
 
 
+def take_back(folder, edits):
+    """Update every module, and abort; then nothing is another than before, and no problem is left."""
+    held = {}
+    place = Path(folder, "aborted")
+    place.mkdir()
+    shutil.copy(f"{folder}/before.fs", place / "app.fs")
+    with registry_of(place):
+        problems = each(edits, lambda edit: importlib.import_module(edit["name"]))
+        hold_all(edits, held, problems)
+        transaction.commit()
+        return {key: {"problem": problems[key] or outcome(abort_update, edit, held[edit["name"]])} for key, edit in edits.items()}
+
+
+def abort_update(edit, client):
+    module = sys.modules[edit["name"]]
+    for source in edit["sources"][1:]:
+        before = describe_with_client(module, client)
+        persistmod.update(edit["name"], source, **edit["options"])
+        transaction.abort()
+        changed = differences(before, describe_with_client(module, client))
+        assert not changed, f"after the abort: {changed}"
+        persistmod.update(edit["name"], source, **edit["options"])
+        transaction.commit()
+
+
+def describe_with_client(module, client):
+    """Describe a module and what a client holds of it."""
+    description = Description(vars(module))
+    held = {name: value for name, value in vars(client).items() if name not in ("m", "__builtins__") and value is not vars(module)}
+    description.add("held", held)
+    return description.lines
+
+
 def find(folder, edits):
     """Import every module as it is now."""
     held = {}
     with registry_of(folder):
         problems = each(edits, lambda edit: importlib.import_module(edit["name"]))
         checked = {key: edit for key, edit in edits.items() if edit["fresh"]}
-        problems |= failed(each(checked, lambda edit: hold(edit, held)))
+        hold_all(checked, held, problems)
         return conclude(edits, held, problems, lambda edit: edit["fresh"])
 
 

@@ -5,7 +5,8 @@
         assert held.f is m.f and held.f() == 2
 
 The decorated function is a *check*. It runs in the process that updates; in one that had the module loaded and receives the commit; and in
-a fresh one. `held` is what a client holds: a text that is run with the module as `m` before the update. In the fresh process there was no
+a fresh one. In a process of its own the update is aborted, which must leave module and client as they were, and then done once more.
+`held` is what a client holds: a text that is run with the module as `m` before the update. In the fresh process there was no
 before, so the client holds what it finds; `fresh=False` leaves client and check out there.
 
 What the module is must be the same in all three, and the same as what the new source gives when it is imported from nowhere, unless
@@ -20,6 +21,8 @@ from functools import cache
 
 from describing import differences
 from support import HERE, _source_of, fresh
+
+PROCESSES = ("update", "follow", "find", "take_back", "plain")
 
 
 @dataclass(frozen=True)
@@ -51,7 +54,8 @@ def _test(function, sources, held, in_fresh, kept, options):
     def test(edits_in):
         outcome = edits_in(function.__module__)
         updated, follower, found, plain = (outcome[process][name] for process in ("update", "follow", "find", "plain"))
-        for process, result in (("updater", updated), ("follower", follower), ("fresh process", found)):
+        aborted = outcome["take_back"][name]
+        for process, result in (("updater", updated), ("follower", follower), ("fresh process", found), ("aborting process", aborted)):
             assert result["problem"] is None, f"in the {process}:\n{result['problem']}"
         compared = {"follower": follower, "fresh process": found, "import of the new source": plain}
         if kept:
@@ -73,7 +77,7 @@ def outcomes_of(name, folder):
     """Run all edits of the test module `name` in processes that share a database; return `{process: {test: result}}`."""
     edits = {key: vars_of(test.edit) for key, test in vars(sys.modules[name]).items() if hasattr(test, "edit")}
     program = str(HERE / "edited.py")
-    return {process: fresh(process, str(folder), edits, program=program) for process in ("update", "follow", "find", "plain")}
+    return {process: fresh(process, str(folder), edits, program=program) for process in PROCESSES}
 
 
 def vars_of(edit):

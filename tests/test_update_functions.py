@@ -380,3 +380,12 @@ def test_singledispatch_gets_another_implementation(m, held):
 )
 def test_singledispatch_loses_an_implementation(m, held):
     assert m.show([]) == "any x" and m.show(1) == "int x"
+
+
+@edit(
+    SINGLEDISPATCH.format(old="old"), SINGLEDISPATCH.format(old="new"),
+    held="show, register = m.show, m.show.register", kept=True, fresh=False,
+)
+def test_singledispatch_takes_what_clients_register_later(m, held):
+    held.register(str, lambda value: "client")
+    assert held.register is m.show.register and [m.show(None), m.show(1), m.show("")] == ["any new", "int new", "client"]

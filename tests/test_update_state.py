@@ -1,0 +1,307 @@
+"""Runtime state in updates: base, current and new are merged; what no edit concerns stays as it became."""
+
+from edits import edit
+
+COUNTER = "count = 0\ndef hit():\n    global count\n    count += 1\n    return {}\n"
+
+
+@edit(COUNTER.format("count"), COUNTER.format("-count"), held="m.hit(); m.hit()", kept=True, fresh=False)
+def test_counter_goes_on(m):
+    assert m.count == 2 and m.hit() == -3
+    m.count = 2
+
+
+@edit(COUNTER.format("count"), "count = 10\n" + COUNTER.format("count").partition("\n")[2], held="m.hit(); m.hit()", fresh=False)
+def test_both_changed_and_the_new_value_wins(m):
+    assert m.count == 10
+
+
+@edit("x = 1\ny = 2\n", "x = 1\ny = 3\n", held="m.x, m.y = 'mine', 2", kept=True, fresh=False)
+def test_rebound_name_of_an_untouched_statement_stays(m):
+    assert m.x == "mine" and m.y == 3
+
+
+@edit("x = 1\n", "# a comment\nx    =   1\n", held="m.x = 'mine'", kept=True, fresh=False)
+def test_statement_that_changes_and_gives_the_same_value_changes_nothing(m):
+    assert m.x == "mine"
+
+
+@edit(
+    "RATE = 2\nLIMIT = RATE * 10\ntable = {n: n * RATE for n in range(3)}\ndef f(n=LIMIT): return n, LIMIT\nother = [1]\n",
+    "RATE = 3\nLIMIT = RATE * 10\ntable = {n: n * RATE for n in range(3)}\ndef f(n=LIMIT): return n, LIMIT\nother = [1]\n",
+    held="table, f, other = m.table, m.f, m.other; other.append(2)",
+    kept=True,
+    fresh=False,
+)
+def test_what_derives_from_a_constant_follows(m, held):
+    assert m.LIMIT == 30 and held.table is m.table == {0: 0, 1: 3, 2: 6} and held.f() == (30, 30) and m.other == [1, 2]
+    m.other.pop()
+
+
+@edit(
+    "def scale(n): return n * 2\nvalues = [scale(n) for n in range(3)]\nbest = max(values)\n",
+    "def scale(n): return n * 3\nvalues = [scale(n) for n in range(3)]\nbest = max(values)\n",
+    held="values = m.values",
+)
+def test_what_derives_from_a_function_follows(m, held):
+    assert held.values is m.values == [0, 3, 6] and m.best == 6
+
+
+@edit(
+    "def _scale(n): return n * 2\ndef scale(n): return _scale(n)\nclass Unit:\n    size = scale(1)\nsizes = {'u': Unit.size}\n",
+    "def _scale(n): return n * 5\ndef scale(n): return _scale(n)\nclass Unit:\n    size = scale(1)\nsizes = {'u': Unit.size}\n",
+    held="sizes, Unit = m.sizes, m.Unit",
+)
+def test_what_derives_at_a_distance_follows(m, held):
+    assert m.Unit.size == held.Unit.size == 5 and held.sizes is m.sizes == {"u": 5}
+
+
+CACHE = """
+cache = {{}}
+registry = []
+pending = set()
+def remember(n):
+    if n not in cache:
+        cache[n] = n * {0}
+    return cache[n]
+def register(f):
+    registry.append(f)
+    return f
+"""
+
+
+@edit(
+    CACHE.format(2), CACHE.format(3),
+    held="cache = m.cache; m.remember(1)\n@m.register\ndef mine(): pass\nm.pending.add('job')",
+    kept=True,
+    fresh=False,
+)
+def test_caches_and_registries_that_clients_filled_stay(m, held):
+    assert m.cache is held.cache == {1: 2} and m.remember(2) == 6 and m.registry == [held.mine] and m.pending == {"job"}
+    m.cache.clear(), m.registry.clear(), m.pending.clear()
+
+
+REGISTRY = """
+handlers = {{}}
+order = []
+def handles(name):
+    def add(f):
+        handlers[name] = f
+        order.append(f)
+        return f
+    return add
+@handles("a")
+def on_a(): return {0}
+{1}
+"""
+ON_B = "@handles('b')\ndef on_b(): return 'b'\n"
+
+
+@edit(REGISTRY.format(1, ""), REGISTRY.format(2, ON_B), held="handlers, order, on_a = m.handlers, m.order, m.on_a")
+def test_registry_that_decorators_fill(m, held):
+    assert held.handlers is m.handlers == {"a": m.on_a, "b": m.on_b} and held.order is m.order == [m.on_a, m.on_b]
+    assert held.on_a is m.on_a and m.on_a() == 2
+
+
+@edit(
+    REGISTRY.format(1, ON_B), REGISTRY.format(2, ON_B),
+    held="handlers, order = m.handlers, m.order\n@m.handles('c')\ndef mine(): pass",
+    kept=True,
+    fresh=False,
+)
+def test_registry_keeps_what_clients_added_without_duplicates(m, held):
+    assert m.handlers is held.handlers == {"a": m.on_a, "b": m.on_b, "c": held.mine}
+    assert m.order is held.order and len(m.order) == 3 and set(m.order) == {m.on_a, m.on_b, held.mine}
+    del m.handlers["c"]
+    m.order.remove(held.mine)
+
+
+@edit(REGISTRY.format(1, ON_B), REGISTRY.format(1, ""), held="handlers, order = m.handlers, m.order", removed="delete")
+def test_registry_loses_what_left_the_source(m, held):
+    assert held.handlers is m.handlers == {"a": m.on_a} and held.order is m.order == [m.on_a]
+
+
+@edit(
+    "settings = {'a': 1, 'b': {'c': [1, 2]}}\nnames = ['x', 'y']\ngroup = {1, 2}\n",
+    "settings = {'a': 2, 'b': {'c': [1, 2, 3]}}\nnames = ['x', 'z']\ngroup = {2, 3}\n",
+    held="settings, names, group = m.settings, m.names, m.group",
+)
+def test_holders_of_containers_see_the_new_contents(m, held):
+    assert held.settings is m.settings == {"a": 2, "b": {"c": [1, 2, 3]}}
+    assert held.names is m.names == ["x", "z"] and held.group is m.group == {2, 3}
+
+
+@edit(
+    "from collections import OrderedDict, defaultdict, deque, Counter\nordered = OrderedDict(a=1, b=2)\nmany = defaultdict(list, a=[1])\n"
+    "queue = deque([1], maxlen=3)\nnumber = Counter('aab')\nview = frozenset([1])\npair = (1, [2])\n",
+    "from collections import OrderedDict, defaultdict, deque, Counter\nordered = OrderedDict(b=2, a=1)\nmany = defaultdict(list, a=[2])\n"
+    "queue = deque([1, 2], maxlen=3)\nnumber = Counter('abb')\nview = frozenset([2])\npair = (1, [3])\n",
+    held="queue = m.queue",
+)
+def test_other_containers(m, held):
+    assert list(m.ordered) == ["b", "a"] and m.many["a"] == [2] and m.many["new"] == [] and m.number["b"] == 2
+    assert list(m.queue) == [1, 2] and m.queue.maxlen == 3 and m.view == {2} and m.pair == (1, [3])
+    m.ordered["c"] = 3
+    assert list(m.ordered.items()) == [("b", 2), ("a", 1), ("c", 3)]
+    del m.ordered["c"], m.many["new"]
+
+
+@edit(
+    "def f(): return 1\ndef g(): return 1\nclass A:\n    def h(self): return 1\n",
+    "def f(): return 1\ndef g(): return 2\nclass A:\n    def h(self): return 1\n    def k(self): return 2\n",
+    held="def fake(*args): return 'fake'\nm.f, m.A.h = fake, fake",
+    kept=True,
+    fresh=False,
+)
+def test_monkeypatch_of_what_was_not_edited_stays(m, held):
+    assert m.f() == m.A().h() == "fake" and m.A.h is held.fake
+    assert m.g() == m.A().k() == 2
+
+
+@edit(
+    "def f(): return 1\ndef g(): return 1\n", "def f(): return 2\ndef g(): return 1\n",
+    held="def fake(): return 'fake'\nm.f = fake",
+    fresh=False,
+)
+def test_monkeypatch_of_what_was_edited_goes(m, held):
+    assert m.f is not held.fake and m.f() == 2
+
+
+@edit(
+    "def f(): return 1\nf.count = 0\nclass A:\n    n = 1\n    def h(self): return 1\n",
+    "def f(): return 2\nf.count = 0\nclass A:\n    n = 1\n    def h(self): return 2\n",
+    held="m.f.count = 7; m.f.mine = 1; m.A.n = 9; m.A.mine = 1; m.A.h.mine = 2; m.A.g = lambda self: 'client'",
+    kept=True,
+    fresh=False,
+)
+def test_attributes_that_clients_set_on_functions_and_classes_stay(m):
+    assert m.f() == m.A().h() == 2 and m.f.count == 7 and m.f.mine == 1 and m.A.n == 9 and m.A.mine == 1 and m.A.h.mine == 2
+    assert m.A().g() == "client"
+
+
+@edit(
+    "import time\nSTART = time.time()\ndef f(): return 1\n", "import time\nSTART = time.time()\ndef f(): return 2\n",
+    held="m.START = 5.0",
+    kept=True,
+    fresh=False,
+)
+def test_time_of_the_start_is_untouched_by_an_unrelated_edit(m):
+    assert m.START == 5.0 and m.f() == 2
+
+
+@edit(
+    "import time\nSTART = time.time()\nUPTIME = [START]\n", "import time\nSTART = -time.time()\nUPTIME = [START]\n",
+    held="m.START = 5.0",
+    kept=True,
+    fresh=False,
+)
+def test_time_of_the_start_is_new_if_its_statement_is(m):
+    assert m.START < 0 and m.UPTIME == [m.START]
+    m.START, m.UPTIME[0] = -1, -1
+
+
+@edit(
+    "import threading\nlock = threading.Lock()\nlocal = threading.local()\ndef f(): return 1\n",
+    "import threading\nlock = threading.Lock()\nlocal = threading.local()\ndef f(): return 2\n",
+    held="lock, local = m.lock, m.local; lock.acquire(); local.x = 1",
+    kept=True,
+    fresh=False,
+)
+def test_locks_that_are_held_stay_held(m, held):
+    assert m.lock is held.lock and m.lock.locked() and m.local is held.local and m.local.x == 1 and m.f() == 2
+
+
+@edit(
+    "import weakref\nclass A: pass\nalive = weakref.WeakSet()\nby_name = weakref.WeakValueDictionary()\ndef f(): return 1\n",
+    "import weakref\nclass A: pass\nalive = weakref.WeakSet()\nby_name = weakref.WeakValueDictionary()\ndef f(): return 2\n",
+    held="a = m.A(); m.alive.add(a); m.by_name['a'] = a",
+    kept=True,
+    fresh=False,
+)
+def test_weak_containers_keep_what_they_hold(m, held):
+    assert held.a in m.alive and m.by_name["a"] is held.a and m.f() == 2
+
+
+@edit(
+    "class Config:\n    def __init__(self): self.debug, self.paths = False, ['a']\nconfig = Config()\ndef f(): return config.debug\n",
+    "class Config:\n    def __init__(self): self.debug, self.paths = False, ['a', 'b']\nconfig = Config()\ndef f(): return config.paths\n",
+    held="config, paths = m.config, m.config.paths",
+)
+def test_instance_whose_making_changed_is_refilled_in_place(m, held):
+    assert m.config is held.config and m.f() == ["a", "b"]
+
+
+@edit(
+    "class Config:\n    def __init__(self): self.debug = False\n    def f(self): return 1\nconfig = Config()\n",
+    "class Config:\n    def __init__(self): self.debug = False\n    def f(self): return 2\nconfig = Config()\n",
+    held="config = m.config; config.debug = True",
+    kept=True,
+    fresh=False,
+)
+def test_instance_that_would_be_made_alike_keeps_what_it_became(m, held):
+    assert m.config is held.config and m.config.debug is True and m.config.f() == 2
+
+
+@edit("shared = [1]\na = shared\nb = {'s': shared}\n", "shared = [1, 2]\na = shared\nb = {'s': shared}\n", held="shared, b = m.shared, m.b")
+def test_sharing_stays(m, held):
+    assert held.shared is m.shared is m.a is m.b["s"] is held.b["s"] == [1, 2]
+
+
+@edit("a = []\nb = a\n", "a = []\nb = []\n", held="a = m.a", fresh=False)
+def test_sharing_ends(m, held):
+    assert m.a is not m.b and held.a is m.a
+
+
+@edit("a = []\na.append(a)\nn = 1\n", "a = [0]\na.append(a)\nn = 1\n", held="a = m.a")
+def test_list_that_holds_itself(m, held):
+    assert held.a is m.a and m.a[0] == 0 and m.a[1] is m.a
+
+
+@edit("x = [1]\n", "x = {'a': 1}\n", held="x = m.x", fresh=False)
+def test_other_type_is_bound_anew(m, held):
+    assert m.x == {"a": 1} and held.x == [1]
+
+
+@edit("x = 1\ny = [x]\n", "y = [1]\n", held="y = m.y; m.x = 5", kept=True, fresh=False)
+def test_name_that_leaves_keeps_the_value_that_it_had(m, held):
+    assert m.x == 5 and m.y is held.y
+
+
+@edit("for name in ('a', 'b'):\n    globals()[name] = name * 2\n", "for name in ('a', 'b'):\n    globals()[name] = name * 3\n", held="")
+def test_names_that_no_statement_shows(m):
+    assert m.a == "aaa" and m.b == "bbb"
+
+
+@edit(
+    "import itertools\nids = itertools.count()\ndef f(): return next(ids)\n",
+    "import itertools\nids = itertools.count()\ndef f(): return -next(ids)\n",
+    held="ids = m.ids; m.f(); m.f()",
+    kept=True,
+    fresh=False,
+)
+def test_iterator_goes_on(m, held):
+    assert m.ids is held.ids and m.f() == -2
+
+
+@edit(
+    "import logging\nlog = logging.getLogger('persistmod-tests')\ndef f(): return log\n",
+    "import logging\nlog = logging.getLogger('persistmod-tests.more')\ndef f(): return log\n",
+    held="__import__('logging').getLogger('persistmod-tests.more')",
+)
+def test_logger(m):
+    import logging
+
+    assert m.f() is m.log is logging.getLogger("persistmod-tests.more")
+
+
+@edit("x: int = 1\n", "x: str = 'a'\ny: int\n", held="annotations = m.__annotations__")
+def test_annotations_of_the_module(m, held):
+    assert m.x == "a" and m.__annotations__ == {"x": str, "y": int}
+
+
+@edit(
+    "'old'\n__all__ = ['f']\n__version__ = '1'\ndef f(): pass\n",
+    "'new'\n__all__ = ['f', 'g']\n__version__ = '2'\ndef f(): pass\ndef g(): pass\n",
+)
+def test_special_names_of_the_module(m):
+    assert m.__doc__ == "new" and m.__all__ == ["f", "g"] and m.__version__ == "2"
