@@ -52,6 +52,11 @@ _READING_MODULES = frozenset(
     ("platform", "locale", "sysconfig", "getpass", "tempfile", "uuid", "secrets", "subprocess", "socket", "random", "site")
 )
 
+# Functions of those that answer for nothing but their arguments.
+_TELLING_NOTHING = (
+    *("random.Random.__init__", "random.Random.__init_subclass__", "random.SystemRandom.seed"),
+    *("uuid.UUID.", "uuid.uuid3", "uuid.uuid5"),
+)
 
 # How many reasons are told, and looked for where that takes time.
 ENOUGH_REASONS = 3
@@ -217,7 +222,9 @@ class Observer(Making):
 
     def _foreign_call(self, frame: types.FrameType) -> None:
         name = f"{frame.f_globals['__name__']}.{frame.f_code.co_qualname}"
-        if name == "random.Random.__init__" or (name == "random.Random.seed" and frame.f_locals.get("a") is not None):
+        if name.startswith(_TELLING_NOTHING):
+            return
+        if name == "random.Random.seed" and frame.f_locals.get("a") is not None:
             return
         self.observation.because(f"its body calls {name}")
 

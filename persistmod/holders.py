@@ -11,6 +11,7 @@ import sys
 import types
 import weakref
 from collections import Counter
+from datetime import datetime, time, tzinfo
 from operator import is_
 from typing import Any
 
@@ -29,8 +30,16 @@ def handed_out(made: dict[int, Any], namespace: dict[str, Any], taken: Counter[i
     """
     values = list(made.values())
     held_more = excess_of_made(values, namespace) - +taken
+    if any(issubclass(type(value), tzinfo) for value in values):
+        held_more -= _zones_of_times(gc.get_referents(*values, namespace))
     held = [value for value in values if id(value) in held_more and (_matters(value) or _leads_to_what_matters(value, made))]
     return _holders(held, values, made, {id(made), id(namespace), *ignored}) if held else []
+
+
+def _zones_of_times(referents: list[Any]) -> Counter[int]:
+    """Count the references from times and dates with times to their time zones, which the collector does not see."""
+    times = {id(value): value for value in referents if issubclass(type(value), (datetime, time))}
+    return Counter(id(value.tzinfo) for value in times.values())
 
 
 def excess_of_made(values: list[Any], *namespaces: dict[str, Any]) -> Counter[int]:

@@ -48,7 +48,8 @@ class Making:
         self._collections = _collections()
 
     def pause(self) -> None:
-        self._segments.append([value for value in gc.get_objects(0) if not _belongs_to_the_interpreter(value)])
+        running = _running()
+        self._segments.append([value for value in gc.get_objects(0) if not _belongs_to_the_interpreter(value, running)])
         self.spoilt = self.spoilt or _collections() != self._collections
 
     def made(self) -> dict[int, Any]:
@@ -77,12 +78,26 @@ class Making:
                 self.resume()
 
 
-def _belongs_to_the_interpreter(value: Any) -> bool:
-    """Return whether a new object is a frame, the function of a module's code, or a tuple that C is about to fill and may resize."""
+def _belongs_to_the_interpreter(value: Any, running: set[int]) -> bool:
+    """Return whether a new object is a frame that runs (one of an exception that was caught does not), the function of a module's code,
+    or a tuple that C is about to fill and may resize.
+    """
     kind = type(value)
     if kind is tuple:
         return len(value) != len(gc.get_referents(value))
-    return kind is types.FrameType or (kind is types.FunctionType and value.__code__.co_name == "<module>")
+    if kind is types.FrameType:
+        return id(value) in running or value.f_code.co_name == "<module>"
+    return kind is types.FunctionType and value.__code__.co_name == "<module>"
+
+
+def _running() -> set[int]:
+    """Return the ids of the frames that run in this thread."""
+    ids: set[int] = set()
+    frame: types.FrameType | None = sys._getframe()
+    while frame is not None:
+        ids.add(id(frame))
+        frame = frame.f_back
+    return ids
 
 
 def _empty_youngest_generation() -> None:

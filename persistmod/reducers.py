@@ -110,7 +110,8 @@ def _is_as_expected(value: Any, expected: Any) -> bool:
 
 def _property(value: property) -> Reduction:
     own_doc = value.__doc__ != getattr(value.fget, "__doc__", None)
-    return type(value), (value.fget, value.fset, value.fdel, *((value.__doc__,) if own_doc else ()))
+    attributes = dict(getattr(value, "__dict__", ()))
+    return type(value), (value.fget, value.fset, value.fdel, *((value.__doc__,) if own_doc else ())), attributes or None
 
 
 def _method(value: types.MethodType) -> Reduction:
@@ -185,6 +186,12 @@ def _type_alias(value: Any) -> Reduction:
     return rebuilding.type_alias, (name, where, box), (box, value.__value__), None, None, rebuilding.fill_type_alias
 
 
+def _forward_reference(value: typing.ForwardRef) -> Reduction:
+    """What it has been evaluated to is a cache, which `typing` shares between modules: evaluated elsewhere it would be something else."""
+    attributes = {name: getattr(value, name) for name in typing.ForwardRef.__slots__ if hasattr(value, name)}
+    return rebuilding.forward_reference, ({**attributes, "__forward_evaluated__": False, "__forward_value__": None},)
+
+
 def _weak_reference(value: weakref.ref[Any]) -> Reduction:
     target = value()
     if target is None:
@@ -205,6 +212,8 @@ def _weak_mapping(value: Any) -> Reduction:
 
 
 def _random(value: Any) -> Reduction:
+    if type(value) is random.SystemRandom and vars(value) == vars(random.SystemRandom()):
+        return random.SystemRandom, ()  # it has no state: the system has
     raise NotStorable("a random generator, which must not be the same in every process")
 
 
@@ -233,7 +242,8 @@ _FAMILIES: dict[type, Reducer] = {
     weakref.WeakKeyDictionary: _weak_mapping,
     weakref.WeakValueDictionary: _weak_mapping,
     random.Random: _random,
-    struct.Struct: lambda value: (struct.Struct, (value.format,)),
+    struct.Struct: lambda value: (type(value), (value.format,)),
+    typing.ForwardRef: _forward_reference,
     types.FrameType: _refuse("a frame"),
     types.TracebackType: _refuse("a traceback"),
     types.GeneratorType: _refuse("a running generator"),
@@ -246,9 +256,16 @@ if hasattr(typing, "TypeAliasType"):
 
 
 def _thread_local(value: Any) -> Reduction:
-    if type(value) is not _local:
-        raise NotStorable(f"a thread local of a class of its own, {type(value).__qualname__!r}")
-    return _local, ()
+    """What it was constructed with, for other threads; what this thread has in it."""
+    kind = type(value)
+    if any(type(member) is types.MemberDescriptorType for cls in kind.__mro__ for member in vars(cls).values()):
+        raise NotStorable("a thread local with slots")
+    unused = object.__getattribute__(value, "__dict__") if kind is not _local else None
+    held = [part for part in gc.get_referents(value) if part is not unused]
+    arguments = next(part for part in held if type(part) is tuple)
+    tables = [part for part in held if type(part) is dict]
+    keywords = tables[0] if len(tables) > 1 else {}  # the last one has the attributes, by thread
+    return rebuilding.thread_local, (kind, arguments, keywords), dict(_local.__getattribute__(value, "__dict__")) or None
 
 
 _FAMILIES[_local] = _thread_local
