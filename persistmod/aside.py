@@ -13,6 +13,7 @@ import abc
 import builtins
 import gc
 import inspect
+import io
 import os
 import sys
 import threading
@@ -233,13 +234,13 @@ class Observer(Making):
         owner = getattr(function, "__self__", None)
         if type(owner) is types.ModuleType or module is not None:
             self._function_of_module(frame, module or "", name)
-        elif type(owner).__module__ == "_io" and type(owner).__name__ not in ("StringIO", "BytesIO"):
+        elif type(owner).__module__ == "_io" and not _is_in_memory(owner):
             self.observation.because(f"its body calls {name} of an open file")
         elif isinstance(owner, type) and owner.__module__ == "datetime" and name in ("now", "today", "utcnow"):
             self.observation.because(f"its body calls {owner.__name__}.{name}")
 
     def _function_of_module(self, frame: types.FrameType, module: str, name: str) -> None:
-        if (module in _READING or module in _ACTING) and name not in _PURE:
+        if (module in _READING or module in _ACTING) and not (name in _PURE or name.endswith(("_encode", "_decode"))):
             self.observation.because(f"its body calls {module.lstrip('_')}.{name}")
         elif module == "_io" and name in ("open", "open_code") or module == "builtins" and name in ("print", "input"):
             self.observation.because(f"its body calls {name}")
@@ -283,6 +284,16 @@ class Observer(Making):
             observation.because("its body replaces the module in sys.modules")
         elif type(module) is not types.ModuleType:
             observation.because("its body changes the class of the module")
+
+
+def _is_in_memory(file: Any) -> bool:
+    """Return whether a file object reads and writes no file."""
+    if isinstance(file, io.TextIOWrapper):
+        try:
+            file = file.buffer
+        except ValueError:  # it has been detached
+            return True
+    return isinstance(file, io.StringIO | io.BytesIO)
 
 
 # A frame of the import system, for whoever looks for the line that imports: `warnings` passes over such frames.

@@ -148,10 +148,13 @@ def _is_table_of_subclasses(value: Any) -> bool:
 
 
 def _is_cache(owner: Any) -> bool:
-    """Return whether an object only remembers: of a cached function, or of what is known to be an instance of an abstract class."""
+    """Return whether an object only remembers: of a cached function; of what is known to be an instance of an abstract class; or is an
+    alias of `typing`, of which a dictionary is made when somebody asks for it.
+    """
     if type(owner) is set:
         return any(_is_cache(further) for further in gc.get_referrers(owner) if type(further) is not set)
-    return (type(owner).__module__, type(owner).__name__) in _REMEMBERING
+    kind = type(owner)
+    return (kind.__module__, kind.__name__) in _REMEMBERING or (kind.__module__ == "typing" and kind.__name__.endswith("Alias"))
 
 
 _REMEMBERING = (

@@ -186,7 +186,7 @@ class Outside:
             self._find(gc.get_referents(*nodes), level, shape)
 
     def _hidden_states(self) -> dict[int, Any]:
-        with warnings.catch_warnings():
+        with warnings.catch_warnings(module=warnings):  # not the one in sys.modules, whose body may be the one that runs
             warnings.simplefilter("ignore", DeprecationWarning)  # itertools announce the end of their pickling
             return {key: shape.state(value) for key, (value, shape) in self._hidden.items() if shape.state}
 

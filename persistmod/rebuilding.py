@@ -275,6 +275,11 @@ def forward_reference(arguments: dict[str, Any]) -> Any:
     return reference
 
 
+def json_scanner(kind: Any, settings: dict[str, Any]) -> Any:
+    """Make the scanner of a JSON decoder, which takes its settings from the attributes of an object."""
+    return kind(types.SimpleNamespace(**settings))
+
+
 def type_parameter(kind: type, name: str, constraints: tuple[Any, ...], keywords: dict[str, Any], where: str) -> Any:
     """Make a TypeVar, ParamSpec or TypeVarTuple whose `__module__` is `where`."""
     parameter = kind(name, *constraints, **keywords)

@@ -9,11 +9,13 @@ Some things are made afresh, since they belong to the process: locks, thread loc
 
 from __future__ import annotations
 
+import codecs
 import contextvars
 import copyreg
 import functools
 import gc
 import itertools
+import json.scanner
 import operator
 import random
 import struct
@@ -91,7 +93,7 @@ def is_recreated(value: Any) -> bool:
 
 def is_as_made(value: Any) -> bool:
     """Return whether the public attributes of what is found again by name are still as its class makes them."""
-    if not hasattr(value, "__dict__"):
+    if not hasattr(value, "__dict__") or issubclass(type(value), tuple):
         return True
     try:
         twin = type(value)(*reduce(value, type(value))[1])
@@ -211,6 +213,18 @@ def _weak_mapping(value: Any) -> Reduction:
     return type(value), (dict(value.items()),)
 
 
+def _codec(value: codecs.CodecInfo) -> Reduction:
+    if codecs.lookup(value.name) is not value:
+        raise NotStorable(f"a codec {value.name!r} that is not the one in use")
+    return codecs.lookup, (value.name,)
+
+
+def _json_scanner(value: Any) -> Reduction:
+    """A scanner in C takes its settings from a decoder when it is made."""
+    names = ("strict", "object_hook", "object_pairs_hook", "parse_float", "parse_int", "parse_constant")
+    return rebuilding.json_scanner, (type(value), {name: getattr(value, name) for name in names})
+
+
 def _random(value: Any) -> Reduction:
     if type(value) is random.SystemRandom and vars(value) == vars(random.SystemRandom()):
         return random.SystemRandom, ()  # it has no state: the system has
@@ -244,6 +258,8 @@ _FAMILIES: dict[type, Reducer] = {
     random.Random: _random,
     struct.Struct: lambda value: (type(value), (value.format,)),
     typing.ForwardRef: _forward_reference,
+    codecs.CodecInfo: _codec,
+    json.scanner.make_scanner: _json_scanner,
     types.FrameType: _refuse("a frame"),
     types.TracebackType: _refuse("a traceback"),
     types.GeneratorType: _refuse("a running generator"),
