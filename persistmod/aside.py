@@ -1,9 +1,8 @@
 """Running a body under observation: what it makes, what it hands out, what it changes outside, what it reads. Closed or not.
 
-The collector tells what a body makes: the youngest generation is emptied and collection switched off, so that afterwards it holds exactly
-what the run made. The profile function of the thread tells when the body imports something (an import that loads a module suspends the
-observation until it is done), and which functions are called whose results differ between processes or whose effects do not stay in
-the namespace. A wrapper of `__import__` tells which import statements ran, and when.
+The collector tells what a body makes (`making`). The profile function of the thread tells when the body imports something (an import that
+loads a module suspends the observation until it is done), and which functions are called whose results differ between processes or whose
+effects do not stay in the namespace. A wrapper of `__import__` tells which import statements ran, and when.
 
 A module is closed if there is no reason against it. The reasons are sentences for people: `record.run_reason`.
 """
@@ -13,8 +12,8 @@ from __future__ import annotations
 import abc
 import builtins
 import gc
-import importlib._bootstrap
 import inspect
+import io
 import os
 import sys
 import threading
@@ -27,13 +26,13 @@ from itertools import islice
 from typing import Any, Self
 
 from persistmod import holders
+from persistmod.making import Making
 from persistmod.outside import Outside
 from persistmod.reading import SysReads
 from persistmod.scope import ModuleScope
 from persistmod.source import Body, ImportStatement
 from persistmod.state import ImportStep, stored_items
 
-_FIND_AND_LOAD = importlib._bootstrap._find_and_load.__code__  # type: ignore[attr-defined]
 _ENVIRON = {function.__code__ for function in vars(type(os.environ)).values() if isinstance(function, types.FunctionType)}
 _REGISTER = abc.ABCMeta.register.__code__
 _GENERATED = ("__annotations__", "__conditional_annotations__")
@@ -54,6 +53,11 @@ _READING_MODULES = frozenset(
     ("platform", "locale", "sysconfig", "getpass", "tempfile", "uuid", "secrets", "subprocess", "socket", "random", "site")
 )
 
+# Functions of those that answer for nothing but their arguments.
+_TELLING_NOTHING = (
+    *("random.Random.__init__", "random.Random.__init_subclass__", "random.SystemRandom.seed"),
+    *("uuid.UUID.", "uuid.uuid3", "uuid.uuid5"),
+)
 
 ENOUGH_REASONS = 3  # are told, and looked for where that takes time
 
@@ -90,70 +94,10 @@ class Observation:
             self.reasons.append(reason)
 
 
-class Making:
-    """Collects what is made in the current thread, imports that load a module aside; `with making: ...`, then `making.made()`.
-
-    `spoilt` is set if the collector ran meanwhile, since then the youngest generation does not tell all.
-    """
-
-    def __init__(self) -> None:
-        self.spoilt = False
-        self._depth = 0
-        self._segments: list[list[Any]] = []
-
-    def __enter__(self) -> Self:
-        self._previous: Any = sys.getprofile()
-        self._was_enabled = gc.isenabled()
-        self.resume()
-        sys.setprofile(self.profile)
-        return self
-
-    def __exit__(self, *exception: object) -> None:
-        sys.setprofile(self._previous if callable(self._previous) else None)
-        if hasattr(self._previous, "enable"):  # a profiler in C, which no one can call
-            self._previous.enable()
-        self.pause()
-        if self._was_enabled:
-            gc.enable()
-
-    def resume(self) -> None:
-        gc.disable()
-        repr([None])  # makes the list in which C keeps what it is about to show, one for the thread
-        _empty_youngest_generation()
-        self._collections = _collections()
-
-    def pause(self) -> None:
-        self._segments.append([value for value in gc.get_objects(0) if not _belongs_to_the_interpreter(value)])
-        self.spoilt = self.spoilt or _collections() != self._collections
-
-    def made(self) -> dict[int, Any]:
-        """Return `{id: object}` of what was made and is still there."""
-        made = {id(value): value for segment in self._segments for value in segment}
-        self._segments.clear()
-        return made
-
-    def profile(self, frame: types.FrameType, event: str, argument: Any) -> None:
-        if frame.f_code is _FIND_AND_LOAD:
-            self._import_boundary(event)
-        elif not self._depth and frame.f_globals is not _OWN_GLOBALS:
-            self.called(frame, event, argument)
-
-    def called(self, frame: types.FrameType, event: str, argument: Any) -> None:
-        """Take note of a call; nothing here."""
-
-    def _import_boundary(self, event: str) -> None:
-        if event == "call":
-            self._depth += 1
-            if self._depth == 1:
-                self.pause()
-        elif event == "return":
-            self._depth -= 1
-            if self._depth == 0:
-                self.resume()
-
-
 class Observer(Making):
     """Watches one run of a body in the current thread; `with observer: exec(code, namespace)`, then `observer.conclude()`."""
+
+    own_globals = Making.own_globals | {id(globals())}
 
     def __init__(self, module: str, namespace: dict[str, Any], body: Body) -> None:
         super().__init__()
@@ -177,13 +121,14 @@ class Observer(Making):
         self._sharing = shared_snapshot()
         self.outside = self._sharing.__enter__()
         self._previous_trace = sys.gettrace()
-        sys.settrace(self._reads.trace)
-        return super().__enter__()
+        super().__enter__()
+        sys.settrace(self._reads.trace)  # the body only: Python runs slowly while it traces
+        return self
 
     def __exit__(self, *exception: object) -> None:
+        sys.settrace(self._previous_trace)
         super().__exit__(*exception)
         self._sharing.__exit__(None, None, None)
-        sys.settrace(self._previous_trace)
         builtins.__import__ = self._previous_import
 
     def resume(self) -> None:
@@ -277,7 +222,9 @@ class Observer(Making):
 
     def _foreign_call(self, frame: types.FrameType) -> None:
         name = f"{frame.f_globals['__name__']}.{frame.f_code.co_qualname}"
-        if name == "random.Random.__init__" or (name == "random.Random.seed" and frame.f_locals.get("a") is not None):
+        if name.startswith(_TELLING_NOTHING):
+            return
+        if name == "random.Random.seed" and frame.f_locals.get("a") is not None:
             return
         self.observation.because(f"its body calls {name}")
 
@@ -286,13 +233,13 @@ class Observer(Making):
         owner = getattr(function, "__self__", None)
         if type(owner) is types.ModuleType or module is not None:
             self._function_of_module(frame, module or "", name)
-        elif type(owner).__module__ == "_io" and type(owner).__name__ not in ("StringIO", "BytesIO"):
+        elif type(owner).__module__ == "_io" and not _is_in_memory(owner):
             self.observation.because(f"its body calls {name} of an open file")
         elif isinstance(owner, type) and owner.__module__ == "datetime" and name in ("now", "today", "utcnow"):
             self.observation.because(f"its body calls {owner.__name__}.{name}")
 
     def _function_of_module(self, frame: types.FrameType, module: str, name: str) -> None:
-        if (module in _READING or module in _ACTING) and name not in _PURE:
+        if (module in _READING or module in _ACTING) and not (name in _PURE or name.endswith(("_encode", "_decode"))):
             self.observation.because(f"its body calls {module.lstrip('_')}.{name}")
         elif module == "_io" and name in ("open", "open_code") or module == "builtins" and name in ("print", "input"):
             self.observation.because(f"its body calls {name}")
@@ -338,31 +285,18 @@ class Observer(Making):
             observation.because("its body changes the class of the module")
 
 
-_OWN_GLOBALS = globals()
+def _is_in_memory(file: Any) -> bool:
+    """Return whether a file object reads and writes no file."""
+    if isinstance(file, io.TextIOWrapper):
+        try:
+            file = file.buffer
+        except ValueError:  # it has been detached
+            return True
+    return isinstance(file, io.StringIO | io.BytesIO)
+
+
 # A frame of the import system, for whoever looks for the line that imports: `warnings` passes over such frames.
 Observer._import.__code__ = Observer._import.__code__.replace(co_filename="<frozen importlib._bootstrap>")
-
-
-def _belongs_to_the_interpreter(value: Any) -> bool:
-    """Return whether a new object is a frame, the function of a module's code, or a tuple that C is about to fill and may resize."""
-    kind = type(value)
-    if kind is tuple:
-        return len(value) != len(gc.get_referents(value))
-    return kind is types.FrameType or (kind is types.FunctionType and value.__code__.co_name == "<module>")
-
-
-def _empty_youngest_generation() -> None:
-    """Collect without telling `gc.callbacks`: what they would do is no deed of the body."""
-    callbacks = gc.callbacks[:]
-    gc.callbacks.clear()
-    try:
-        gc.collect(0)
-    finally:
-        gc.callbacks[:] = callbacks
-
-
-def _collections() -> int:
-    return sum(generation["collections"] for generation in gc.get_stats())
 
 
 class _Shared(threading.local):

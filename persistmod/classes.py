@@ -10,6 +10,8 @@ import _abc  # type: ignore[import-not-found]
 import enum
 import struct
 import types
+from _thread import _local
+from collections import OrderedDict
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -134,7 +136,13 @@ class Raw:
 
 
 BY_VALUE = (int, float, complex, str, bytes, tuple, frozenset)
-_BY_CONTENTS: dict[type, tuple[str, Any]] = {list: ("fill_list", list), dict: ("fill_dict", dict), set: ("fill_set", set)}
+DESCRIPTORS = (property, staticmethod, classmethod)
+_BY_CONTENTS: dict[type, tuple[str, Any]] = {
+    list: ("fill_list", list),
+    dict: ("fill_dict", dict),
+    set: ("fill_set", set),
+    OrderedDict: ("fill_ordered_dict", dict),
+}
 
 
 def raw_state(instance: Any) -> Raw | None:
@@ -143,7 +151,9 @@ def raw_state(instance: Any) -> Raw | None:
     None: its built-in base keeps more than can be seen, but its constructor is the base's own, so the base's reducer tells all.
     """
     cls = type(instance)
-    base = built_in_base(cls)
+    base: Any = built_in_base(cls)
+    if base is _local:
+        return None  # its reducer knows how it was constructed
     attributes, slots = _attributes(instance), _slots(instance, cls)
     if base is object:
         return Raw(object, (), attributes, slots, None)
@@ -151,14 +161,43 @@ def raw_state(instance: Any) -> Raw | None:
         return Raw(base, _value(instance, base), attributes, slots, None)
     if base in _BY_CONTENTS:
         function, kind = _BY_CONTENTS[base]
-        contents: Any = dict(dict.items(instance)) if kind is dict else kind(kind.__iter__(instance))
+        contents: Any = dict(base.items(instance)) if kind is dict else kind(kind.__iter__(instance))
         return Raw(base, (), attributes, slots, (function, contents))
+    if base in DESCRIPTORS:
+        return Raw(base, (), attributes, slots, ("fill_descriptor", descriptor_parts(instance)))
+    made = _made_by_new(instance, base)
+    if made is not None:
+        return Raw(base, made, attributes, slots, None)
     if issubclass(base, BaseException) and base.__basicsize__ == BaseException.__basicsize__:
         refuse_raised(instance)
         return Raw(base, instance.args, attributes, slots, None)
     if any(isinstance(cls.__dict__.get(name), types.FunctionType | staticmethod) for cls in cls.__mro__ for name in _CONSTRUCTORS):
         raise NotStorable(f"an instance of {cls.__qualname__!r}, which extends {base.__qualname__!r} with a constructor of its own")
     return None
+
+
+def _made_by_new(instance: Any, base: Any) -> tuple[Any, ...] | None:
+    """Return the arguments with which `__new__` of a base in C makes all that the base keeps; None if they are not known."""
+    if keeps_nothing(base):
+        return ()
+    reducing = base.__dict__.get("__reduce_ex__") or base.__dict__.get("__reduce__")
+    if base.__init__ is not object.__init__ or type(reducing) is not types.MethodDescriptorType:
+        return None
+    reduction: Any = reducing(instance, *((5,) if reducing.__name__ == "__reduce_ex__" else ()))
+    return reduction[1] if type(reduction) is tuple and reduction[0] is type(instance) else None
+
+
+def keeps_nothing(base: type) -> bool:
+    """Return whether instances of a type in C have nothing but their type, as those of tzinfo; it has no constructor then."""
+    return base.__basicsize__ == object.__basicsize__ and not base.__itemsize__ and base.__init__ is object.__init__  # type: ignore[misc]
+
+
+def descriptor_parts(value: Any) -> tuple[Any, ...]:
+    """Return the arguments that make a property, staticmethod or classmethod what it is, when it is there."""
+    if not issubclass(type(value), property):
+        return (value.__func__,)
+    doc = property.__dict__["__doc__"].__get__(value)
+    return value.fget, value.fset, value.fdel, doc
 
 
 def built_in_base(cls: type) -> type:

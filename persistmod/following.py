@@ -15,11 +15,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from persistmod import applying, loading, pickling, replacing
-from persistmod.aside import Making
 from persistmod.contents import Leak
 from persistmod.deciding import FindBase, Neighbours
 from persistmod.dependence import Edit
 from persistmod.imaging import ImageData
+from persistmod.making import Making
 from persistmod.planning import Planner
 from persistmod.relinking import Relinker
 from persistmod.scratch import standing_in

@@ -11,6 +11,7 @@ import sys
 import types
 import weakref
 from collections import Counter
+from datetime import datetime, time, tzinfo
 from operator import is_
 from typing import Any
 
@@ -29,8 +30,16 @@ def handed_out(made: dict[int, Any], namespace: dict[str, Any], taken: Counter[i
     """
     values = list(made.values())
     held_more = excess_of_made(values, namespace) - +taken
+    if any(issubclass(type(value), tzinfo) for value in values):
+        held_more -= _zones_of_times(gc.get_referents(*values, namespace))
     held = [value for value in values if id(value) in held_more and (_matters(value) or _leads_to_what_matters(value, made))]
     return _holders(held, values, made, {id(made), id(namespace), *ignored}) if held else []
+
+
+def _zones_of_times(referents: list[Any]) -> Counter[int]:
+    """Count the references from times and dates with times to their time zones, which the collector does not see."""
+    times = {id(value): value for value in referents if issubclass(type(value), (datetime, time))}
+    return Counter(id(value.tzinfo) for value in times.values())
 
 
 def excess_of_made(values: list[Any], *namespaces: dict[str, Any]) -> Counter[int]:
@@ -149,10 +158,13 @@ def _is_table_of_subclasses(value: Any) -> bool:
 
 
 def _is_cache(owner: Any) -> bool:
-    """Return whether an object only remembers: of a cached function, or of what is known to be an instance of an abstract class."""
+    """Return whether an object only remembers: of a cached function; of what is known to be an instance of an abstract class; or is an
+    alias of `typing`, of which a dictionary is made when somebody asks for it.
+    """
     if type(owner) is set:
         return any(_is_cache(further) for further in gc.get_referrers(owner) if type(further) is not set)
-    return (type(owner).__module__, type(owner).__name__) in _REMEMBERING
+    kind = type(owner)
+    return (kind.__module__, kind.__name__) in _REMEMBERING or (kind.__module__ == "typing" and kind.__name__.endswith("Alias"))
 
 
 _REMEMBERING = (

@@ -17,8 +17,9 @@ from itertools import islice
 from typing import Any
 
 from persistmod import pickling, tables
-from persistmod.aside import ENOUGH_REASONS, Making, Observation
+from persistmod.aside import ENOUGH_REASONS, Observation
 from persistmod.errors import ConversionError
+from persistmod.making import Making
 from persistmod.source import ImportStatement
 from persistmod.state import Dump, ImportStep, State
 

@@ -99,7 +99,7 @@ def _switch_on(registry: Mapping[str, Record]) -> RegistryFinder:
     finder = RegistryFinder(registry)
     hook = finder.path_hook
     sys.meta_path.insert(0, finder)
-    sys.path_hooks.insert(0, hook)
+    sys.path_hooks.append(hook)  # the last one: what is a directory is not asked about, nor shown to a debugger
     _on.insert(0, (finder, hook))
     _forget_paths()
     _mend(registry)

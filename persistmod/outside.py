@@ -12,9 +12,11 @@ import gc
 import sys
 import types
 import warnings
+from collections import defaultdict
 from collections.abc import Container, Iterator
-from itertools import chain, compress, count, filterfalse, islice, repeat
-from operator import is_
+from functools import partial
+from itertools import chain, compress, filterfalse, repeat, takewhile
+from operator import is_, is_not
 from typing import Any
 
 from persistmod import differing
@@ -22,24 +24,23 @@ from persistmod.reach import AT_WORK, CLOSED, CONTAINER, DEPTH, Shape, is_same_s
 from persistmod.reverting import Reverter
 
 # Containers that the standard library fills as a cache, where an entry more changes nothing but speed.
-_CACHES = frozenset(
-    (
-        ("re", "_cache"),
-        ("re", "_cache2"),
-        ("linecache", "cache"),
-        ("sys", "path_importer_cache"),
-        ("encodings", "_cache"),
-        ("inspect", "modulesbyfile"),
-        ("inspect", "_filesbymodname"),
-        ("ast", "_const_node_type_names"),
-        ("sre_parse", "_cache"),
-        ("fnmatch", "_cache"),
-        ("struct", "_cache"),
-        ("warnings", "onceregistry"),
-        ("tokenize", "_compile"),
-    )
-)
+_CACHES: dict[str, tuple[str, ...]] = {
+    "re": ("_cache", "_cache2"),
+    "linecache": ("cache",),
+    "sys": ("path_importer_cache",),
+    "encodings": ("_cache",),
+    "inspect": ("modulesbyfile", "_filesbymodname"),
+    "ast": ("_const_node_type_names",),
+    "sre_parse": ("_cache",),
+    "fnmatch": ("_cache",),
+    "struct": ("_cache",),
+    "warnings": ("onceregistry",),
+    "tokenize": ("_compile",),
+}
 _BATCH_SIZE = 500
+# Follows each object of a batch, and so its only referent ends each part of a row: asking the objects one by one takes three times as long.
+_END = (object(),)
+_is_part = partial(is_not, _END[0])
 
 
 class _Batch:
@@ -47,24 +48,36 @@ class _Batch:
 
     def __init__(self, nodes: list[Any], level: int, shape: Shape) -> None:
         self.nodes, self.level, self.shape = nodes, level, shape
-        self.take()
-
-    def take(self) -> None:
-        referents = list(map(gc.get_referents, self.nodes))
-        self._sizes = list(map(len, referents))
-        self.row = list(chain.from_iterable(referents))
+        self._asked = list(chain.from_iterable(zip(nodes, repeat(_END))))
+        self.row = gc.get_referents(*self._asked)
 
     def is_same(self) -> bool:
-        row = gc.get_referents(*self.nodes)
+        row = gc.get_referents(*self._asked)
         return len(row) == len(self.row) and all(map(is_, row, self.row))
+
+    def take(self) -> bool:
+        """Take the row again, and return whether it differs."""
+        before, self.row = self.row, gc.get_referents(*self._asked)
+        return len(before) != len(self.row) or not all(map(is_, before, self.row))
 
     def differing(self) -> Iterator[tuple[Any, list[Any]]]:
         """Yield each object that refers to something else now, with what it referred to."""
         row = iter(self.row)
-        for node, size in zip(self.nodes, self._sizes, strict=True):
-            before, now = list(islice(row, size)), gc.get_referents(node)
+        for node in self.nodes:
+            before, now = list(takewhile(_is_part, row)), gc.get_referents(node)
             if len(before) != len(now) or not all(map(is_, before, now)):
                 yield node, before
+
+    def containers(self) -> tuple[list[Any], ...]:
+        """Return the lists in which the batch holds objects."""
+        return self.nodes, self._asked, self.row
+
+
+class _Kinds(dict[int, bool]):
+    """Whether what is of a type is looked into, by the id of the type; True for a type that is not known yet."""
+
+    def __missing__(self, kind: int) -> bool:
+        return True
 
 
 class Outside:
@@ -76,11 +89,13 @@ class Outside:
     def __init__(self, restorable: bool = False) -> None:
         self._reverter = Reverter() if restorable else None
         self._batches: list[_Batch] = []
-        self._order: dict[int, int] = {}  # every object that is known, by id, in the order in which they were found
-        self._kept: list[Any] = []  # what is known and in no batch: no other object may get its id
+        self._known: set[int] = set()  # the ids of every object that is known
+        self._kept: list[Any] = []  # what is known and not looked into: no other object may get its id
+        self._opened: list[list[Any]] = []  # what has been looked into, the nearest first
         self._names: dict[int, str] = {}
         self._shapes: dict[int, Shape] = {}
-        self._is_open: dict[int, bool] = {}
+        # For what is found in an object nearer than DEPTH, in a container at DEPTH, in another object at DEPTH.
+        self._is_open = _Kinds(), _Kinds(), _Kinds()
         self._hidden: dict[int, tuple[Any, Shape]] = {}
         self._states: dict[int, Any] = {}
         self._queue: dict[tuple[int, Shape], list[Any]] = {}
@@ -93,10 +108,9 @@ class Outside:
     def take(self, inside: dict[str, Any]) -> None:
         """Bring the snapshot up to date."""
         for batch in self._batches:
-            if not batch.is_same():
+            if batch.take():
                 if self._reverter:
                     self._reverter.keep(batch.nodes)
-                batch.take()
                 self._find(parts(batch.row, batch.nodes, batch.shape), batch.level, batch.shape)
         for name, module in list(sys.modules.items()):
             namespace = getattr(module, "__dict__", None)
@@ -112,38 +126,42 @@ class Outside:
 
     def _take_up(self, name: str, namespace: dict[str, Any]) -> None:
         self._names[id(namespace)] = name
-        is_new = id(namespace) not in self._order
-        self._order.setdefault(id(namespace), len(self._order))
+        is_new = id(namespace) not in self._known
+        self._known.add(id(namespace))
         if name.partition(".")[0] in AT_WORK:
             self._kept.append(namespace)
             return
-        self._leave_out([namespace[key] for module, key in _CACHES if module == name and key in namespace])
+        self._leave_out([namespace[key] for key in _CACHES.get(name, ()) if key in namespace])
         if is_new:
             self._queue.setdefault((0, CONTAINER), []).append(namespace)
 
     def _leave_out(self, values: list[Any]) -> None:
-        self._order.update((id(value), len(self._order)) for value in values)
+        self._known.update(map(id, values))
         self._kept += values
 
     def _find(self, row: list[Any], level: int, owner: Shape) -> None:
         """Note what is new among the referents of objects `level` steps away."""
-        values = list(compress(row, map(self._is_open.get, map(id, map(type, row)), repeat(True))))
+        is_open = self._is_open[0 if level < DEPTH else 1 if owner.is_container else 2]
+        values = list(compress(row, map(is_open.__getitem__, map(id, map(type, row)))))
         unique = dict(zip(map(id, values), values, strict=True))
-        groups: dict[int, list[Any]] = {}
-        for value in map(unique.__getitem__, filterfalse(self._order.__contains__, unique)):
-            groups.setdefault(id(type(value)), []).append(value)
+        groups: defaultdict[int, list[Any]] = defaultdict(list)
+        for value in map(unique.__getitem__, filterfalse(self._known.__contains__, unique)):
+            groups[id(type(value))].append(value)
         for kind, found in groups.items():
             shape = self._shapes.get(kind) or self._shape(type(found[0]))
             is_free = shape.is_free or (type(found[0]) is dict and not owner.is_container)
             steps = level if is_free else level + 1
             if shape is not CLOSED and (steps <= DEPTH or shape.state):
-                self._order.update(zip(map(id, found), count(len(self._order))))
+                self._known.update(map(id, found))
                 self._queue.setdefault((steps, shape), []).extend(found)
 
     def _shape(self, kind: type) -> Shape:
         self._kept.append(kind)
         shape = self._shapes[id(kind)] = shape_of(kind)
-        self._is_open[id(kind)] = shape is not CLOSED
+        is_open = shape is not CLOSED
+        is_open_far = is_open and (shape.is_free or shape.state is not None)
+        for kinds, value in zip(self._is_open, (is_open, is_open_far, is_open_far or kind is dict), strict=True):
+            kinds[id(kind)] = value
         return shape
 
     def _open(self, inside: dict[str, Any]) -> None:
@@ -155,6 +173,7 @@ class Outside:
                 self._open_batch(nodes[start : start + _BATCH_SIZE], level, shape)
 
     def _open_batch(self, nodes: list[Any], level: int, shape: Shape) -> None:
+        self._opened.append(nodes)
         if shape.state:
             self._hidden.update((id(node), (node, shape)) for node in nodes)
         if self._reverter and (shape.is_compared or shape.state):
@@ -164,23 +183,22 @@ class Outside:
             self._batches.append(batch)
             self._find(parts(batch.row, nodes, shape), level, shape)
         else:
-            self._kept += nodes
             self._find(gc.get_referents(*nodes), level, shape)
 
     def _hidden_states(self) -> dict[int, Any]:
-        with warnings.catch_warnings():
+        with warnings.catch_warnings(module=warnings):  # not the one in sys.modules, whose body may be the one that runs
             warnings.simplefilter("ignore", DeprecationWarning)  # itertools announce the end of their pickling
             return {key: shape.state(value) for key, (value, shape) in self._hidden.items() if shape.state}
 
     def own_containers(self) -> set[int]:
         """Return the ids of the containers in which the snapshot itself holds what it compares."""
-        ids = {id(values) for batch in self._batches for values in (batch.nodes, batch.row)}
-        ids |= {id(self._kept), id(self._context), *map(id, self._hidden.values()), *map(id, self._states.values())}
+        ids = {id(values) for batch in self._batches for values in batch.containers()}
+        ids |= {id(self._kept), id(self._context), *map(id, self._opened), *map(id, self._hidden.values()), *map(id, self._states.values())}
         return ids | self._reverter.own_containers() if self._reverter else ids
 
     def knows(self, value: Any) -> bool:
         """Return whether an object belongs to the snapshot."""
-        return id(value) in self._order
+        return id(value) in self._known
 
     # What differs
 
@@ -222,12 +240,13 @@ class Outside:
     def _place(self, node: Any) -> str:
         """Say where an object is, as the way to it from a namespace."""
         labels: list[str] = []
+        positions = {id(value): position for position, value in enumerate(chain.from_iterable(self._opened))}
         while id(node) not in self._names:
-            order = self._order[id(node)]
-            owners = [owner for owner in _owners(node) if self._order.get(id(owner), order) < order]
+            position = positions[id(node)]
+            owners = [owner for owner in _owners(node) if positions.get(id(owner), position) < position]
             if not owners:
                 return f"a {type(node).__qualname__} of another module"
-            owner = min(owners, key=lambda owner: self._order[id(owner)])
+            owner = min(owners, key=lambda owner: positions[id(owner)])
             labels.append(differing.label(owner, node))
             node = owner
         return self._names[id(node)] + "".join(reversed(labels))

@@ -149,6 +149,8 @@ class Pickler(DefinitionWalker):
             return None
         writer = _WRITERS.get(kind)
         if not self.may_be_stored(value, kind):
+            if issubclass(kind, BaseException):
+                reducers.refuse_raised(value)
             raise NotStorable(f"<{kind.__module__}.{kind.__qualname__} object>, which the body did not make and no module names")
         if writer is not None:
             steps: Steps | None = writer(self, value, path)
@@ -217,9 +219,8 @@ class Pickler(DefinitionWalker):
             return
         self.keep.append(raw)
         if raw.fill:
-            self.temporary.add(id(raw.fill[1]))
-        self.temporary.add(id(raw.fill[1]) if raw.fill else 0)  # a copy, made past the methods of the instance
-        self.save_reference("builtins", f"{raw.base.__name__}.__new__")
+            self.temporary.add(id(raw.fill[1]))  # a copy, made past the methods of the instance
+        self.save_reference(raw.base.__module__, f"{raw.base.__qualname__}.__new__")
         self.write(MARK)
         yield kind, Path(path, ".__class__")
         for argument in raw.arguments:

@@ -114,6 +114,8 @@ def is_same_state(first: Any, second: Any) -> bool:
 def _iterator_state(value: Any) -> Any:
     if type(value) is itertools.count:
         return repr(value)
+    if not any("__reduce__" in vars(kind) for kind in type(value).__mro__[:-1]):  # object's imports copyreg
+        return None
     try:
         return value.__reduce__()
     except TypeError:

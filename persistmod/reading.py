@@ -56,10 +56,11 @@ class SysReads:
         return list(self._found)
 
     def own_objects(self) -> set[int]:
-        """Return the ids of what was made here, while the body ran."""
+        """Return the ids of what was made here while the body ran, or got its first content then, and with it the collector's attention."""
         lines = list(self._candidates.values())
         found = [candidates for line in lines for candidates in line.values()]
-        return {*map(id, lines), *map(id, found), *map(id, self._ran), *(id(one) for candidates in found for one in candidates)}
+        ids = {*map(id, lines), *map(id, found), *map(id, self._ran), *(id(one) for candidates in found for one in candidates)}
+        return ids | {id(vars(self)), *map(id, vars(self).values())}
 
     def _note(self, candidates: list[_Candidate], names: dict[str, Any]) -> None:
         for name, attribute, is_value in candidates:

@@ -10,6 +10,8 @@ The order of the steps is the Pickler's: an object is created empty, memoized, a
 from __future__ import annotations
 
 import _abc  # type: ignore[import-not-found]
+import _thread
+import collections
 import importlib
 import sys
 import types
@@ -204,6 +206,19 @@ def fill_holder(holder: staticmethod[Any, Any] | classmethod[Any, Any, Any], att
     holder.__dict__.update(attributes)
 
 
+def fill_descriptor(target: Any, parts: tuple[Any, ...]) -> None:
+    """Have a property, staticmethod or classmethod of a class of the module refer to its functions, past its own methods."""
+    base: Any = next(base for base in type(target).__mro__ if base in (property, staticmethod, classmethod))
+    try:
+        attributes = object.__getattribute__(target, "__dict__")
+    except AttributeError:
+        attributes = {}
+    before = dict(attributes)
+    base.__init__(target, *parts)  # which sets attributes, too
+    attributes.clear()
+    attributes.update(before)
+
+
 def fill_cell(cell: types.CellType, value: Any) -> None:
     """Set the contents of a closure cell."""
     cell.cell_contents = value
@@ -218,6 +233,12 @@ def fill_dict(target: dict[Any, Any], items: dict[Any, Any]) -> None:
     """Set the items of a dictionary of a class of the module, past its own methods."""
     for key, value in items.items():
         dict.__setitem__(target, key, value)
+
+
+def fill_ordered_dict(target: collections.OrderedDict[Any, Any], items: dict[Any, Any]) -> None:
+    """Set the items of an ordered dictionary of a class of the module, past its own methods."""
+    for key, value in items.items():
+        collections.OrderedDict.__setitem__(target, key, value)
 
 
 def fill_set(target: set[Any], items: Iterable[Any]) -> None:
@@ -237,6 +258,26 @@ def context_variable(name: str, *default: Any) -> Any:
     import contextvars
 
     return contextvars.ContextVar(name, default=default[0]) if default else contextvars.ContextVar(name)
+
+
+def thread_local(cls: Any, arguments: tuple[Any, ...], keywords: dict[str, Any]) -> Any:
+    """Make a thread local that other threads will initialize with these arguments; for this thread, it is not initialized."""
+    return _thread._local.__new__(cls, *arguments, **keywords)
+
+
+def forward_reference(arguments: dict[str, Any]) -> Any:
+    """Make a `typing.ForwardRef` from its attributes: its constructor would compile it again."""
+    import typing
+
+    reference = typing.ForwardRef.__new__(typing.ForwardRef)
+    for name, value in arguments.items():
+        object.__setattr__(reference, name, value)
+    return reference
+
+
+def json_scanner(kind: Any, settings: dict[str, Any]) -> Any:
+    """Make the scanner of a JSON decoder, which takes its settings from the attributes of an object."""
+    return kind(types.SimpleNamespace(**settings))
 
 
 def type_parameter(kind: type, name: str, constraints: tuple[Any, ...], keywords: dict[str, Any], where: str) -> Any:

@@ -9,11 +9,13 @@ Some things are made afresh, since they belong to the process: locks, thread loc
 
 from __future__ import annotations
 
+import codecs
 import contextvars
 import copyreg
 import functools
 import gc
 import itertools
+import json.scanner
 import operator
 import random
 import struct
@@ -91,7 +93,7 @@ def is_recreated(value: Any) -> bool:
 
 def is_as_made(value: Any) -> bool:
     """Return whether the public attributes of what is found again by name are still as its class makes them."""
-    if not hasattr(value, "__dict__"):
+    if not hasattr(value, "__dict__") or issubclass(type(value), tuple):
         return True
     try:
         twin = type(value)(*reduce(value, type(value))[1])
@@ -110,7 +112,8 @@ def _is_as_expected(value: Any, expected: Any) -> bool:
 
 def _property(value: property) -> Reduction:
     own_doc = value.__doc__ != getattr(value.fget, "__doc__", None)
-    return type(value), (value.fget, value.fset, value.fdel, *((value.__doc__,) if own_doc else ()))
+    attributes = dict(getattr(value, "__dict__", ()))
+    return type(value), (value.fget, value.fset, value.fdel, *((value.__doc__,) if own_doc else ())), attributes or None
 
 
 def _method(value: types.MethodType) -> Reduction:
@@ -185,6 +188,12 @@ def _type_alias(value: Any) -> Reduction:
     return rebuilding.type_alias, (name, where, box), (box, value.__value__), None, None, rebuilding.fill_type_alias
 
 
+def _forward_reference(value: typing.ForwardRef) -> Reduction:
+    """What it has been evaluated to is a cache, which `typing` shares between modules: evaluated elsewhere it would be something else."""
+    attributes = {name: getattr(value, name) for name in typing.ForwardRef.__slots__ if hasattr(value, name)}
+    return rebuilding.forward_reference, ({**attributes, "__forward_evaluated__": False, "__forward_value__": None},)
+
+
 def _weak_reference(value: weakref.ref[Any]) -> Reduction:
     target = value()
     if target is None:
@@ -204,7 +213,21 @@ def _weak_mapping(value: Any) -> Reduction:
     return type(value), (dict(value.items()),)
 
 
+def _codec(value: codecs.CodecInfo) -> Reduction:
+    if codecs.lookup(value.name) is not value:
+        raise NotStorable(f"a codec {value.name!r} that is not the one in use")
+    return codecs.lookup, (value.name,)
+
+
+def _json_scanner(value: Any) -> Reduction:
+    """A scanner in C takes its settings from a decoder when it is made."""
+    names = ("strict", "object_hook", "object_pairs_hook", "parse_float", "parse_int", "parse_constant")
+    return rebuilding.json_scanner, (type(value), {name: getattr(value, name) for name in names})
+
+
 def _random(value: Any) -> Reduction:
+    if type(value) is random.SystemRandom and vars(value) == vars(random.SystemRandom()):
+        return random.SystemRandom, ()  # it has no state: the system has
     raise NotStorable("a random generator, which must not be the same in every process")
 
 
@@ -233,7 +256,10 @@ _FAMILIES: dict[type, Reducer] = {
     weakref.WeakKeyDictionary: _weak_mapping,
     weakref.WeakValueDictionary: _weak_mapping,
     random.Random: _random,
-    struct.Struct: lambda value: (struct.Struct, (value.format,)),
+    struct.Struct: lambda value: (type(value), (value.format,)),
+    typing.ForwardRef: _forward_reference,
+    codecs.CodecInfo: _codec,
+    json.scanner.make_scanner: _json_scanner,
     types.FrameType: _refuse("a frame"),
     types.TracebackType: _refuse("a traceback"),
     types.GeneratorType: _refuse("a running generator"),
@@ -246,9 +272,16 @@ if hasattr(typing, "TypeAliasType"):
 
 
 def _thread_local(value: Any) -> Reduction:
-    if type(value) is not _local:
-        raise NotStorable(f"a thread local of a class of its own, {type(value).__qualname__!r}")
-    return _local, ()
+    """What it was constructed with, for other threads; what this thread has in it."""
+    kind = type(value)
+    if any(type(member) is types.MemberDescriptorType for cls in kind.__mro__ for member in vars(cls).values()):
+        raise NotStorable("a thread local with slots")
+    unused = object.__getattribute__(value, "__dict__") if kind is not _local else None
+    held = [part for part in gc.get_referents(value) if part is not unused]
+    arguments = next(part for part in held if type(part) is tuple)
+    tables = [part for part in held if type(part) is dict]
+    keywords = tables[0] if len(tables) > 1 else {}  # the last one has the attributes, by thread
+    return rebuilding.thread_local, (kind, arguments, keywords), dict(_local.__getattribute__(value, "__dict__")) or None
 
 
 _FAMILIES[_local] = _thread_local

@@ -17,8 +17,18 @@ from collections import deque
 from collections.abc import Callable
 from typing import Any
 
-from persistmod import reducers
-from persistmod.classes import BY_VALUE, built_in_base, is_persistent, set_value, slot_value, values_of
+from persistmod import rebuilding, reducers
+from persistmod.classes import (
+    BY_VALUE,
+    DESCRIPTORS,
+    built_in_base,
+    descriptor_parts,
+    is_persistent,
+    keeps_nothing,
+    set_value,
+    slot_value,
+    values_of,
+)
 from persistmod.functions import contents, copy_attributes
 from persistmod.namespace import vars_of
 
@@ -185,6 +195,12 @@ class Relinker:
         if function is not value.__func__:
             type(value).__init__(value, function)
 
+    def _descriptor(self, value: Any) -> None:
+        parts = descriptor_parts(value)
+        resolved = tuple(map(self.resolve, parts))
+        if any(part is not before for part, before in zip(resolved, parts, strict=True)):
+            rebuilding.fill_descriptor(value, resolved)
+
     # Classes and instances
 
     def _class(self, cls: type) -> None:
@@ -268,14 +284,15 @@ class Relinker:
 
 _CONTENTS: tuple[tuple[Any, Callable[[Relinker, Any], None]], ...] = (
     (dict, Relinker._dict), (list, Relinker._list), (set, Relinker._set), (deque, Relinker._deque),
+    *((kind, Relinker._descriptor) for kind in DESCRIPTORS),
 )
 _IN_PLACE: dict[type, Callable[[Relinker, Any], None]] = {
-    **dict(_CONTENTS),
+    **dict(_CONTENTS[:4]),
     types.CellType: Relinker._cell,
     staticmethod: Relinker._method_holder,
     classmethod: Relinker._method_holder,
 }
-_MADE_AGAIN = (property, types.MethodType, weakref.ref, tuple, frozenset)
+_MADE_AGAIN = (types.MethodType, weakref.ref, tuple, frozenset)
 
 
 def _can_become(value: Any, cls: type) -> bool:
@@ -289,7 +306,8 @@ def _can_become(value: Any, cls: type) -> bool:
 
 def _is_changed_in_place(kind: type) -> bool:
     """Return whether the parts of an object are attributes, slots, or the contents of a container."""
-    if issubclass(kind, _MADE_AGAIN):
+    if kind is property or issubclass(kind, _MADE_AGAIN):
         return False
     base = built_in_base(kind)
-    return base is object or issubclass(base, (*BY_VALUE, BaseException, *(container for container, fill in _CONTENTS)))
+    bases = (*BY_VALUE, BaseException, *(container for container, fill in _CONTENTS))
+    return base is object or keeps_nothing(base) or issubclass(base, bases)

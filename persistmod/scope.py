@@ -10,6 +10,7 @@ from __future__ import annotations
 import gc
 import sys
 import types
+import typing
 from collections import deque
 from collections.abc import Iterable, Iterator
 from typing import Any
@@ -22,14 +23,18 @@ _HAS_GC = 1 << 14  # Py_TPFLAGS_HAVE_GC
 _IMMUTABLE_TYPE = 1 << 8  # Py_TPFLAGS_IMMUTABLETYPE
 
 
+_TYPING_FORMS = (type(typing.List[int]), typing.ForwardRef)  # noqa: UP006, the type of such aliases is meant
 _SINGLETONS = (types.NoneType, types.EllipsisType, types.NotImplementedType)
 
 
 def has_value_semantics(kind: type) -> bool:
     """Return whether objects of a type are as good as their equals: of an immutable type in C, with a hash of its own.
 
-    So are tuples, patterns, dates, generic aliases, built-in methods; not so functions, locks, plain objects.
+    So are tuples, patterns, dates, generic aliases, built-in methods; not so functions, locks, plain objects. What `typing` makes when its
+    forms are subscribed is shared by all who subscribe them alike, as long as its caches have room.
     """
+    if issubclass(kind, _TYPING_FORMS):
+        return True
     hashing: Any = kind.__hash__
     is_value = (hashing is not None and hashing is not object.__hash__) or kind in _SINGLETONS
     return is_value and bool(kind.__flags__ & _IMMUTABLE_TYPE) and not issubclass(kind, type)

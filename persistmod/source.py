@@ -169,7 +169,11 @@ def _bound_names(statement: ast.stmt) -> Iterator[str]:
 
 
 def _target_names(target: ast.expr) -> Iterator[str]:
-    return (node.id for node in ast.walk(target) if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store))
+    pending: list[ast.AST] = [target]  # not ast.walk(), which imports from collections, whose body may be the one that runs
+    for node in pending:
+        pending += ast.iter_child_nodes(node)
+        if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
+            yield node.id
 
 
 def _slice(statement: ast.stmt, lines: list[str]) -> Slice:

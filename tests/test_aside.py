@@ -187,6 +187,9 @@ ALWAYS = {
     "logger_attribute": ("import logging\nlogging.getLogger('case_propagates').propagate = False\n", "logging.Logger"),
     "own_logger_handed_out": ("import logging, other\nother.registry['log'] = logging.getLogger('case_out')\n", "other.registry"),
     "own_member_handed_out": ("import enum, other\nclass E(enum.Enum): A = 1\nother.registry['a'] = E.A\n", "other.registry"),
+    "exception_of_others": ("try:\n    import case_no_such_module\nexcept ImportError as e:\n    x = e\n", "an exception that was raised"),
+    "random_of_the_system": ("import random\nx = random.SystemRandom().random()\n", "random"),
+    "uuid1": ("import uuid\nx = uuid.uuid1()\n", "uuid1"),
     "decimal_local": ("import decimal\ndecimal.setcontext(decimal.Context(prec=3))\n", ""),
 }
 
@@ -286,6 +289,18 @@ ONCE = {
     "attributes_of_others": "import other_dispatch\nx = sorted(vars(other_dispatch.instance))\n",
     "own_sentinel": "import threading\nx = object()\ny = {'a': x, 'b': [x, threading.Lock()], 'c': {'d': 1}}\ndef f(x=x): ...\n",
     "own_generator_of_numbers": "import random\nr = random.Random(3)\nx = r.random()\ny = r.getrandbits(4)\ndel r\n",
+    "exception_caught_that_holds_its_frames": (
+        "def f():\n    try: raise KeyError('a')\n    except KeyError as e:\n        error = e\n    return [lambda: 0]\n"
+        "class C:\n    def __init__(self):\n        try: {}['x']\n        except KeyError as e: error = e\n"
+        "x, y = f(), C()\n"
+    ),
+    "recursive_type": (
+        "import typing\nJSON = typing.Union[str, typing.List['JSON'], typing.Dict[str, 'JSON']]\n"
+        "class C:\n    x: JSON\n    def f(self, y: typing.Optional['C']) -> typing.List['C']: ...\n"
+        "hints = typing.get_type_hints(C)\n"
+    ),
+    "generator_of_numbers_of_the_system": "import random\nr = random.SystemRandom()\nclass C(random.Random): ...\n",
+    "uuid_of_a_name": "import uuid\nx = uuid.UUID('12345678123456781234567812345678')\ny = uuid.uuid5(x, 'a').hex\n",
     "not_made": "import other\nx = [other.registry, other.Holder, other.pure]\n",
 }
 

@@ -271,6 +271,29 @@ def test_what_belongs_to_the_process_is_made_afresh(m):
     assert m.q.get(timeout=1) == 1
 
 
+@module("""
+    import threading
+    class Stack(threading.local):
+        kind = "stack"
+        def __init__(self, items, *, limit=1): self.items, self.limit = list(items), limit
+    shared = ["a"]
+    stack = Stack(shared, limit=3)
+    stack.items.append("b")
+    plain = threading.local()
+    plain.stacks = [stack]
+""")
+def test_thread_local_has_what_the_importing_thread_put_in_and_others_begin_anew(m):
+    import threading
+
+    found = []
+    assert type(m.stack) is m.Stack and m.stack.items == ["a", "b"] and m.stack.limit == 3 and m.plain.stacks == [m.stack]
+    m.shared.append("c")
+    thread = threading.Thread(target=lambda: found.append((m.stack.items, m.stack.limit, hasattr(m.plain, "stacks"))))
+    thread.start()
+    thread.join()
+    assert found == [(["a", "c"], 3, False)] and m.stack.items == ["a", "b"]
+
+
 @modules(
     data_base="""
         import logging

@@ -588,6 +588,77 @@ def test_persistent_subclasses(m):
 
 
 @module("""
+    class Named(property):
+        "a property of a class of its own"
+        def __init__(self, name, default=None):
+            self.name, self.default = name, default
+            super().__init__(self.read)
+        def read(self, instance): return instance.__dict__.get(self.name, self.default)
+        def __setattr__(self, name, value): super().__setattr__(name, value)
+    class Documented(property):
+        def __init__(self, function, *, unit):
+            super().__init__(function, doc="in " + unit)
+            self.unit = unit
+    class Registered(classmethod):
+        def __init__(self, function, tag):
+            super().__init__(function)
+            self.tag = tag
+    class Static(staticmethod): ...
+    class A:
+        x = Named("x", [1])
+        @property
+        def plain(self): return 5
+        length = Documented(lambda self: 3, unit="m")
+        make = Registered(lambda cls: cls, "factory")
+        count = Static(len)
+    A.__dict__["count"].extra = [A]
+""")
+def test_descriptors_of_classes_with_constructors(m):
+    a, x, length = m.A(), vars(m.A)["x"], vars(m.A)["length"]
+    assert a.x == [1] and x.default is a.x and x.fget.__self__ is x and type(x) is m.Named
+    a.__dict__["x"] = 2
+    assert a.x == 2 and length.unit == "m" and vars(length) == {"unit": "m"} and a.length == 3
+    assert property.__dict__["__doc__"].__get__(length) == "in m"
+    assert m.A.make() is m.A and vars(m.A)["make"].tag == "factory" and m.A.count("ab") == 2
+    assert vars(m.A)["count"].extra == [m.A] and type(vars(m.A)["count"]) is m.Static
+
+
+@module("""
+    import collections, datetime, decimal, struct
+    class Offset(datetime.tzinfo):
+        def __init__(self, hours): self.hours = hours
+        def utcoffset(self, when): return datetime.timedelta(hours=self.hours)
+    class Day(datetime.date):
+        def __new__(cls, text): return super().__new__(cls, *map(int, text.split("-")))
+    class Moment(datetime.datetime):
+        def __init__(self, *arguments, **keywords): self.note = [1]
+    class Money(decimal.Decimal):
+        def __new__(cls, amount, unit):
+            self = super().__new__(cls, amount)
+            self.unit = unit
+            return self
+    class Recent(collections.OrderedDict):
+        def __init__(self, limit):
+            super().__init__()
+            self.limit = limit
+        def __setitem__(self, key, value): raise TypeError
+    class Header(struct.Struct): ...
+    east, day, price, recent, header = Offset(2), Day("2020-01-02"), Money("1.10", "EUR"), Recent(3), Header("<I")
+    moment = Moment(2020, 1, 2, tzinfo=east)
+    for name in "ba": collections.OrderedDict.__setitem__(recent, name, [name])
+""")
+def test_instances_of_classes_in_c_with_constructors_of_their_own(m):
+    import collections
+
+    assert type(m.east) is m.Offset and m.east.hours == 2 and m.moment.tzinfo is m.east and m.moment.note == [1]
+    assert type(m.day) is m.Day and m.day.isoformat() == "2020-01-02" and m.moment.isoformat() == "2020-01-02T00:00:00+02:00"
+    assert type(m.price) is m.Money and str(m.price) == "1.10" and m.price.unit == "EUR"
+    assert type(m.recent) is m.Recent and m.recent.limit == 3 and list(m.recent.items()) == [("b", ["b"]), ("a", ["a"])]
+    collections.OrderedDict.move_to_end(m.recent, "b")
+    assert list(m.recent) == ["a", "b"] and type(m.header) is m.Header and m.header.size == 4
+
+
+@module("""
     class Meta(type):
         def __eq__(cls, other): raise RuntimeError("compared")
         def __hash__(cls): return 1
