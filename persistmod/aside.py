@@ -204,8 +204,7 @@ class Observer(Making):
         super().pause()
         self._note_own()
         self._way_back.add(self.outside.way_back(self.own))
-        missing = ENOUGH_REASONS - len(self.observation.reasons)
-        for reason in islice(self.outside.reasons(self.own), max(0, missing)):
+        for reason in islice(self.outside.reasons(self.own), max(0, ENOUGH_REASONS - len(self.observation.reasons))):
             self.observation.because(reason)
         if self._depth:
             self._references_before = self._references_of_others()
