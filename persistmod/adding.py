@@ -62,6 +62,7 @@ def adding(registry: Registry, records: list[PersistentModule]) -> Iterator[None
             registry.pend(())
             for record in pending:
                 live.forget(record.name, before)
+                loading.withdraw_source(record)
             raise
     registry.enter()
     for record in pending:
@@ -218,6 +219,12 @@ def run_new(record: PersistentModule) -> None:
         _import_or_store(record)
     else:
         run(record)
+
+
+def run_all_new(records: Iterable[PersistentModule]) -> None:
+    """Import pending modules, one after the other; those that another imported are there already."""
+    for record in records:
+        run_new(record)
 
 
 def is_source_only(record: PersistentModule) -> bool:

@@ -22,13 +22,14 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from itertools import islice
+from itertools import chain, islice
 from typing import Any, Self
 
 from persistmod import holders
 from persistmod.making import Making
 from persistmod.outside import Outside
 from persistmod.reading import SysReads
+from persistmod.reverting import WayBack
 from persistmod.scope import ModuleScope
 from persistmod.source import Body, ImportStatement
 from persistmod.state import ImportStep, stored_items
@@ -109,6 +110,7 @@ class Observer(Making):
             self._statements.setdefault((statement.name, statement.level, statement.fromlist), []).append(statement)
         self._registered: list[type] = []
         self.own = {id(namespace)}
+        self._way_back = WayBack()
         # Imports as a flat list of atoms: a tuple or an object for each would be taken for something that the body made.
         self._imports: list[Any] = []
 
@@ -117,7 +119,7 @@ class Observer(Making):
         # Not the wrapper of an observer around this one: a chain of imports would become a chain of wrappers.
         outer = getattr(self._previous_import, "__self__", None)
         self._do_import: Callable[..., Any] = outer._do_import if isinstance(outer, Observer) else self._previous_import
-        builtins.__import__ = self._importer = self._import
+        builtins.__import__ = self._import
         self._sharing = shared_snapshot()
         self.outside = self._sharing.__enter__()
         self._previous_trace = sys.gettrace()
@@ -146,8 +148,8 @@ class Observer(Making):
     def pause(self) -> None:
         super().pause()
         self._note_own()
-        missing = ENOUGH_REASONS - len(self.observation.reasons)
-        for reason in islice(self.outside.reasons(self.own), max(0, missing)):
+        self._way_back.add(self.outside.way_back(self.own))
+        for reason in islice(self.outside.reasons(self.own), max(0, ENOUGH_REASONS - len(self.observation.reasons))):
             self.observation.because(reason)
         if self._depth:
             self._references_before = self._references_of_others()
@@ -164,11 +166,9 @@ class Observer(Making):
         self.observation.shared |= shared - self.own
         self.own |= untracked - self.observation.shared
 
-    def restore(self) -> None:
+    def take_back(self) -> None:
         """Put back what the body has changed outside; the snapshot must be a restorable one."""
-        current, builtins.__import__ = builtins.__import__, self._importer  # as it was when the snapshot was taken
-        self.outside.restore(self.own)
-        builtins.__import__ = current
+        self._way_back.go([*(self.observation.made or {}).values(), *chain.from_iterable(self._segments)])
 
     # Imports
 

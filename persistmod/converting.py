@@ -93,10 +93,10 @@ def _image(
             with observer:
                 exec(code, vars(scratch))
         except Exception as error:  # the body may raise anything; then it is not known what it does
-            observer.restore()
+            observer.take_back()
             return imaging.always(code, f"its body cannot be run aside: {type(error).__name__}: {error}"), {}
         image, persistent = imaging.make_image(observer.conclude(), code, run)
-        observer.restore()
+        observer.take_back()
         if image.state is None:
             return image, persistent
         problem = _keep_live_data(record, vars(scratch), vars(live), persistent)

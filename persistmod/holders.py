@@ -82,8 +82,9 @@ def _untracked(made: list[Any], namespace: dict[str, Any]) -> tuple[list[Any], C
     found: dict[int, Any] = {}
     referents = gc.get_referents(namespace, *made)
     while referents:
-        kinds = {kind for kind in set(map(type, referents)) if kind in (dict, tuple) or not has_value_semantics(kind)}
-        candidates = [value for value in referents if type(value) in kinds and not gc.is_tracked(value)]
+        kinds = {id(kind): kind for kind in map(type, referents)}  # by id: a metaclass may compare and hash as it likes
+        wanted = {key for key, kind in kinds.items() if kind is dict or kind is tuple or not has_value_semantics(kind)}
+        candidates = [value for value in referents if id(type(value)) in wanted and not gc.is_tracked(value)]
         references.update(map(id, candidates))
         new = {id(value): value for value in candidates if id(value) not in found}
         found.update(new)

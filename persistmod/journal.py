@@ -23,7 +23,7 @@ def of(record: Persistent) -> Journal:
     except KeyError:
         journal = Journal(manager)
         transaction.set_data(_KEY, journal)
-        transaction.join(journal)
+    journal.join(transaction)
     return journal
 
 
@@ -32,7 +32,14 @@ class Journal:
 
     def __init__(self, manager: Any) -> None:
         self.transaction_manager = manager
+        self._has_joined = False
         self._undo: list[Callable[[], object]] = []
+
+    def join(self, transaction: Any) -> None:
+        """Be a part of a transaction: also again, after the rollback of a savepoint that is older than the journal."""
+        if not self._has_joined:
+            transaction.join(self)
+            self._has_joined = True
 
     def on_abort(self, undo: Callable[[], object]) -> None:
         """Call `undo` if the transaction aborts, after what was noted later."""
@@ -46,6 +53,7 @@ class Journal:
         return JournalSavepoint(self, len(self._undo))
 
     def abort(self, transaction: Any) -> None:
+        self._has_joined = False
         self._back_to(0)
 
     def tpc_begin(self, transaction: Any) -> None:

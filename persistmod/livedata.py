@@ -26,6 +26,7 @@ from ZODB.utils import z64
 from persistmod import datastate
 from persistmod.datastate import IMPORT_SYSTEM
 from persistmod.errors import ConversionError
+from persistmod.writes import uninterrupted
 
 logger = logging.getLogger("persistmod")
 
@@ -104,8 +105,9 @@ class _Watched:
         """Bind the globals as they were; submodules that were imported meanwhile stay."""
         changed, removed = self.differences()
         bound = {name: value for name, value in self.namespace.items() if name not in changed and name not in self.before}
-        self.namespace.clear()
-        self.namespace.update({**self.before, **bound})
+        with uninterrupted():
+            self.namespace.clear()
+            self.namespace.update({**self.before, **bound})
 
     def take(self) -> None:
         self.before = dict(self.namespace)
@@ -184,7 +186,12 @@ class LiveData:
         is_marked = marked and not before.is_renewed
         after = _Watched(record, module, namespace, known, before.serial, before.stored, before.base, is_marked, True, True)
         self._put(record.name, after)
-        return lambda: self._put(record.name, before)
+
+        def forget() -> None:
+            before.is_saved, before.is_marked = True, is_marked  # data that had changed before are taken back, too
+            self._put(record.name, before)
+
+        return forget
 
     def copy_of(self, name: str) -> dict[str, Any]:
         """Return the copy of a namespace that is kept to notice what changes."""

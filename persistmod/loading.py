@@ -185,6 +185,14 @@ def offer_source(record: Record, filename: str) -> None:
         linecache.cache[path] = entry  # a lazy entry, as linecache.lazycache makes it
 
 
+def withdraw_source(record: Record) -> None:
+    """Take back what `offer_source` offered, if nobody has offered another source since."""
+    for path in (record.filename, os.path.abspath(record.filename)):
+        getter = linecache.cache.get(path, (None,))[0]
+        if isinstance(getter, functools.partial) and getter.args == (record,):
+            del linecache.cache[path]
+
+
 def _text(record: Record) -> str | None:
     return to_text(record.source_bytes, record.name) if record.has_source else None
 

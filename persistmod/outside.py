@@ -13,7 +13,7 @@ import sys
 import types
 import warnings
 from collections import defaultdict
-from collections.abc import Container, Iterator
+from collections.abc import Callable, Container, Iterator
 from functools import partial
 from itertools import chain, compress, filterfalse, repeat, takewhile
 from operator import is_, is_not
@@ -83,7 +83,7 @@ class _Kinds(dict[int, bool]):
 class Outside:
     """A snapshot of what other modules hold; `inside` is always the namespace whose body runs, which is left out.
 
-    One snapshot can serve many runs, since `take` brings it up to date. With `restorable`, `restore` can put back what has changed.
+    One snapshot can serve many runs, since `take` brings it up to date. With `restorable`, `way_back` puts back what has changed.
     """
 
     def __init__(self, restorable: bool = False) -> None:
@@ -227,15 +227,23 @@ class Outside:
         now, before = dict(contextvars.copy_context().items()), self._context
         return [variable for variable, value in now.items() if before.get(variable, before) is not value]
 
-    def restore(self, own: Container[int]) -> None:
-        """Put back what differs from the snapshot; it must be a restorable one."""
+    def way_back(self, own: Container[int]) -> list[Callable[[], object]]:
+        """Return what puts back all that differs from the snapshot, also what is found again by its name; it must be a restorable one."""
         if self._reverter is None:
-            return
-        for node, _ in list(self.changes(own)):
-            self._reverter.put_back(node)
-        for variable in self._context_changes():
-            if variable in self._context:
-                variable.set(self._context[variable])
+            return []
+        undo = [self._reverter.way_back(node) for node in self._changed_nodes(own)]
+        undo += [partial(variable.set, self._context[variable]) for variable in self._context_changes() if variable in self._context]
+        return [each for each in undo if each is not None]
+
+    def _changed_nodes(self, own: Container[int]) -> Iterator[Any]:
+        for batch in self._batches:
+            for node, before in batch.differing() if not batch.is_same() else ():
+                if id(node) not in own and differing.difference(node, before, self._names.get(id(node), ""), frozenset()) is not None:
+                    yield node
+        now = self._hidden_states()
+        for key, (value, _) in self._hidden.items():
+            if key not in own and not is_same_state(self._states.get(key), now[key]):
+                yield value
 
     def _place(self, node: Any) -> str:
         """Say where an object is, as the way to it from a namespace."""

@@ -73,7 +73,9 @@ def is_shared(cell: types.CellType, function: types.FunctionType) -> bool:
 
 def _is_other_user(referrer: Any, closure: Any) -> bool:
     if type(referrer) is tuple:
-        return referrer is not closure
+        return referrer is not closure and any(
+            type(user) is types.FunctionType and user.__closure__ is referrer for user in gc.get_referrers(referrer)
+        )
     frame = next((getattr(referrer, name) for name in _FRAMES if hasattr(type(referrer), name)), None)
     return type(referrer) is types.FrameType or (frame is not None and not _is_running(referrer))
 

@@ -17,6 +17,7 @@ import os
 import types
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import nullcontext
+from functools import partial
 from pathlib import Path
 from typing import Any, Self
 
@@ -192,9 +193,8 @@ class Registry(Persistent, Listing):
         stored = [name for name in known if adding.is_source_only(self[name])]
         texts = {name: to_bytes(known.pop(name), name) for name in stored}
         with adding.adding(self, new) if new else nullcontext():
-            plans = updating.update_all([(self[name], source) for name, source in known.items()], options)
-            for record in new:
-                adding.run_new(record)
+            run_new = partial(adding.run_all_new, new)
+            plans = updating.update_all([(self[name], source) for name, source in known.items()], options, run_new)
         adding.renew(self, texts)
         for name in gone:
             if name in self:

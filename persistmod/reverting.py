@@ -1,65 +1,149 @@
 """The way back: what an object was like, kept so that it can be made like that again.
 
-Contents are copied by the methods of the built-in types, and written past the methods of the object's own class.
+Contents are copied by the methods of the built-in types, and written past the methods of the object's own class. There are many
+dictionaries, lists and functions: they are copied in one go. The dictionary of a function is kept as an object of its own.
 """
 
 from __future__ import annotations
 
 import array
-import copyreg
+import atexit
+import sys
 import types
 from _random import Random
 from collections import deque
 from collections.abc import Callable, Iterable
 from functools import partial
+from operator import attrgetter, is_
 from typing import Any
 
+from persistmod.classes import slot_value
+
 _Undo = Callable[[Any], object]
+_function_parts = attrgetter("__code__", "__defaults__", "__kwdefaults__")
+
+
+class WayBack:
+    """What puts back all that a body changed outside, in steps."""
+
+    def __init__(self) -> None:
+        self._steps: list[Callable[[], object]] = []
+
+    def add(self, steps: Iterable[Callable[[], object]]) -> None:
+        self._steps += steps
+
+    def go(self, made: Iterable[Any]) -> None:
+        """Take the steps, the last one first; nothing of what the body made will be called when the process ends."""
+        finders = list(sys.meta_path)
+        while self._steps:
+            self._steps.pop()()
+        # Those who ran the body had finders there that are gone by now.
+        sys.meta_path[:] = [finder for finder in sys.meta_path if finder in finders]
+        for value in made:
+            if type(value) in (types.FunctionType, types.MethodType, partial):
+                atexit.unregister(value)
 
 
 class Reverter:
-    """Keeps copies of objects; `put_back` makes an object what it was when it was last kept."""
+    """Keeps copies of objects; `way_back` gives what makes an object what it was when it was last kept."""
 
     def __init__(self) -> None:
+        self._dicts: dict[int, dict[Any, Any]] = {}
+        self._lists: dict[int, list[Any]] = {}
+        self._functions: dict[int, tuple[Any, ...]] = {}
         self._undo: dict[int, _Undo] = {}
 
     def keep(self, values: Iterable[Any]) -> None:
+        by_kind: dict[type, list[Any]] = {}
         for value in values:
-            undo = _undo(value)
+            by_kind.setdefault(type(value), []).append(value)
+        for kind, found in by_kind.items():
+            if kind is dict:
+                self._dicts.update(zip(map(id, found), map(dict.copy, found), strict=True))
+            elif kind is list:
+                self._lists.update(zip(map(id, found), map(list.copy, found), strict=True))
+            elif kind is types.FunctionType:
+                self._functions.update(zip(map(id, found), map(_function_parts, found), strict=True))
+            else:
+                self._keep_others(kind, found)
+
+    def _keep_others(self, kind: type, values: list[Any]) -> None:
+        save = _saver(kind)
+        for value in values:
+            undo = save(value)
             if undo is not None:
                 self._undo[id(value)] = undo
 
-    def put_back(self, value: Any) -> None:
+    def way_back(self, value: Any) -> Callable[[], object] | None:
+        """Return what puts an object back, None if that is not known; in a dictionary only what differs now is touched then."""
+        if type(value) is dict:
+            before = self._dicts.get(id(value))
+            return None if before is None else _way_back_of_dict(before, value)
+        if type(value) is list:
+            items = self._lists.get(id(value))
+            return None if items is None else _way_back_of_list(items, value)
+        if type(value) is types.FunctionType:
+            parts = self._functions.get(id(value))
+            return None if parts is None else partial(self._put_back_function, parts, value)
         undo = self._undo.get(id(value))
-        if undo is not None:
-            undo(value)
+        if undo is None:
+            return None
+        return partial(undo, value)
+
+    def _put_back_function(self, before: tuple[Any, ...], value: types.FunctionType) -> None:
+        value.__code__, value.__defaults__, value.__kwdefaults__ = before
+        if id(vars(value)) not in self._dicts:  # it had none
+            vars(value).clear()
 
     def own_containers(self) -> set[int]:
         """Return the ids of the containers that hold the copies."""
         ids: set[int] = set()
+        for copies in (self._dicts, self._lists, self._functions):
+            ids.update(map(id, copies.values()))
         for undo in self._undo.values():
             arguments = getattr(undo, "args", ())
             ids |= {id(undo), id(arguments), *map(id, arguments)}
         return ids
 
 
-def _undo(value: Any) -> _Undo | None:
-    kind = type(value)
+def _way_back_of_dict(before: dict[Any, Any], value: dict[Any, Any]) -> Callable[[], object]:
+    added = [key for key in value if key not in before]
+    changed = {key: item for key, item in before.items() if dict.get(value, key, before) is not item}
+    return partial(_put_back_items_of_dict, added, changed, value)
+
+
+def _put_back_items_of_dict(added: list[Any], changed: dict[Any, Any], value: dict[Any, Any]) -> None:
+    for key in added:
+        dict.pop(value, key, None)
+    dict.update(value, changed)
+
+
+def _way_back_of_list(before: list[Any], value: list[Any]) -> Callable[[], object]:
+    """Return what takes out what was appended, if that is all; whatever comes later stays."""
+    if len(value) < len(before) or not all(map(is_, value, before)):
+        return partial(_put_back_items, list, before, value)
+    return partial(_take_out, value[len(before) :], value)
+
+
+def _take_out(added: list[Any], value: list[Any]) -> None:
+    for item in reversed(added):
+        places = [index for index, held in enumerate(value) if held is item]
+        if places:
+            list.__delitem__(value, places[-1])
+
+
+def _saver(kind: type) -> Callable[[Any], _Undo | None]:
     if issubclass(kind, type):
-        return partial(_put_back_class, dict(vars(value)))
+        return lambda value: partial(_put_back_class, dict(vars(value)))
     for base, save in _SAVERS.items():
         if issubclass(kind, base):
-            return save(value)
-    return partial(_put_back_instance, *_attributes(value))
+            return save
+    return _instance_saver(kind)
 
 
 def _put_back_dict(before: dict[Any, Any], value: dict[Any, Any]) -> None:
     """Change no more than has changed: the dictionary may be the namespace of what runs here."""
-    for key in [key for key in value if key not in before]:
-        dict.__delitem__(value, key)
-    for key, item in before.items():
-        if dict.get(value, key, before) is not item:
-            dict.__setitem__(value, key, item)
+    _way_back_of_dict(before, value)()
 
 
 def _sequence(base: Any) -> Callable[[Any], _Undo]:
@@ -73,16 +157,6 @@ def _put_back_items(base: Any, before: Any, value: Any) -> None:
 
 def _put_back_array(before: Any, value: Any) -> None:
     value[:] = before
-
-
-def _function(value: types.FunctionType) -> _Undo:
-    keywords = value.__kwdefaults__
-    return partial(_put_back_function, (value.__code__, value.__defaults__, keywords and dict(keywords), dict(vars(value))))
-
-
-def _put_back_function(before: tuple[Any, ...], value: types.FunctionType) -> None:
-    value.__code__, value.__defaults__, value.__kwdefaults__, attributes = before
-    _put_back_dict(attributes, vars(value))
 
 
 def _cell(value: types.CellType) -> _Undo | None:
@@ -108,28 +182,35 @@ def _put_back_class(before: dict[str, Any], value: type) -> None:
             type.__setattr__(value, name, attribute)
 
 
-def _attributes(value: Any) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Return the attributes in the dictionary of an instance, and those in its slots."""
-    slots = {}
-    for name in copyreg._slotnames(type(value)):  # type: ignore[attr-defined]
-        try:
-            slots[name] = object.__getattribute__(value, name)
-        except AttributeError:
-            continue
+def _instance_saver(kind: type) -> Callable[[Any], _Undo]:
+    slots = [
+        member
+        for cls in kind.__mro__
+        for member in (vars(cls).values() if cls.__flags__ & _HEAP_TYPE else ())
+        if type(member) is types.MemberDescriptorType
+    ]
+    return lambda value: partial(_put_back_instance, _attributes(value), [(slot, slot_value(slot, value)) for slot in slots])
+
+
+_HEAP_TYPE = 1 << 9
+
+
+def _attributes(value: Any) -> dict[str, Any]:
+    """Return a copy of the attributes in the dictionary of an instance."""
     try:
-        return dict(object.__getattribute__(value, "__dict__")), slots
+        return dict(object.__getattribute__(value, "__dict__"))
     except AttributeError:
-        return {}, slots
+        return {}
 
 
-def _put_back_instance(attributes: dict[str, Any], slots: dict[str, Any], value: Any) -> None:
-    now, now_in_slots = _attributes(value)
-    if now or attributes:
+def _put_back_instance(attributes: dict[str, Any], slots: list[tuple[Any, tuple[Any, ...]]], value: Any) -> None:
+    if attributes or _attributes(value):
         _put_back_dict(attributes, object.__getattribute__(value, "__dict__"))
-    for name in now_in_slots.keys() - slots.keys():
-        object.__delattr__(value, name)
-    for name, slot in slots.items():
-        object.__setattr__(value, name, slot)
+    for slot, before in slots:
+        if before:
+            slot.__set__(value, *before)
+        elif slot_value(slot, value):
+            slot.__delete__(value)
 
 
 _SAVERS: dict[type, Callable[[Any], _Undo | None]] = {
@@ -139,7 +220,6 @@ _SAVERS: dict[type, Callable[[Any], _Undo | None]] = {
     deque: _sequence(deque),
     bytearray: lambda value: partial(_put_back_array, bytes(value)),
     array.array: lambda value: partial(_put_back_array, value[:]),
-    types.FunctionType: _function,
     types.CellType: _cell,
     Random: lambda value: partial(_put_back_random, Random.getstate(value)),
 }

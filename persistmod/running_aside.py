@@ -56,10 +56,14 @@ class Runs:
     by_name: dict[str, Run] = field(default_factory=dict)
     added: list[str] = field(default_factory=list)
 
+    def take_back_effects(self) -> None:
+        """Put back what the runs changed outside."""
+        for run in reversed(self.by_name.values()):
+            run.observer.take_back()
+
     def take_back(self) -> None:
         """Put back what the runs changed outside, and the modules that they imported first."""
-        for run in reversed(self.by_name.values()):
-            run.observer.outside.restore(run.observer.own)
+        self.take_back_effects()
         for name in reversed(self.added):
             live.forget(name, ())
 
@@ -71,7 +75,7 @@ def running_aside(targets: Sequence[Target]) -> Iterator[Runs]:
     before = set(sys.modules)
     finder = _Finder({target.record.name: target for target in targets}, runs)
     try:
-        with _hook(targets[0].record), standing_aside(finder.targets.keys()), finder.first(), aside.shared_snapshot():
+        with _hook(targets[0].record), standing_aside(finder.targets.keys()), finder.first(), aside.shared_snapshot(restorable=True):
             for name in finder.targets:
                 if name not in runs.by_name:
                     importlib.import_module(name)
@@ -140,7 +144,7 @@ class _Runner(Loader):
             observation = observer.conclude()
             image, persistent = imaging.make_image(observation, target.body.code, target.record.requested_run)
         except BaseException as error:
-            observer.outside.restore(observer.own)
+            observer.take_back()
             if isinstance(error, PersistmodError | KeyboardInterrupt):
                 raise
             name = target.record.name

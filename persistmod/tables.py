@@ -15,7 +15,8 @@ from typing import Any
 _LEAST = 256  # entries; the walk does what is smaller as fast
 _DEEPEST = 200
 _CONTAINERS = (dict, list, tuple)
-_PLAIN = frozenset((types.NoneType, bool, int, float, complex, str, bytes, *_CONTAINERS))
+# By id: a metaclass may compare and hash as it likes.
+_PLAIN = frozenset(map(id, (types.NoneType, bool, int, float, complex, str, bytes, *_CONTAINERS)))
 
 
 def containers(value: Any) -> list[Any] | None:
@@ -25,7 +26,7 @@ def containers(value: Any) -> list[Any] | None:
     found, level, ids = [value], [value], {id(value)}
     for _ in range(_DEEPEST):
         inner = _contents(level)
-        if not _PLAIN.issuperset(map(type, inner)):
+        if not _PLAIN.issuperset(map(id, map(type, inner))):
             return None
         tuples = {id(part): part for part in inner if type(part) is tuple and id(part) not in ids}
         others = [part for part in inner if type(part) is dict or type(part) is list]

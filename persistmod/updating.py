@@ -88,13 +88,13 @@ def _apply_plan(found: Plan, target: Target, options: Options) -> Plan:
     return update_all([(record, target.data)], options)[0]
 
 
-def update_all(sources: Sequence[tuple[Any, str | bytes]], options: Options) -> list[Plan]:
-    """Update modules together, all or none; return their plans in the order given."""
+def update_all(sources: Sequence[tuple[Any, str | bytes]], options: Options, then: Callable[[], object] = lambda: None) -> list[Plan]:
+    """Update modules together, all or none; return their plans in the order given. If `then`, called last, raises, nothing is changed."""
     with loading.collector_off():
-        return _update_all(sources, options)
+        return _update_all(sources, options, then)
 
 
-def _update_all(sources: Sequence[tuple[Any, str | bytes]], options: Options) -> list[Plan]:
+def _update_all(sources: Sequence[tuple[Any, str | bytes]], options: Options, then: Callable[[], object]) -> list[Plan]:
     targets = [_target(module, source) for module, source in sources]
     for target in targets:
         _check_writable(target.record)
@@ -107,8 +107,10 @@ def _update_all(sources: Sequence[tuple[Any, str | bytes]], options: Options) ->
             for run, (_, found) in zip(runs.by_name.values(), planned, strict=True):
                 for check in options.checks:
                     _run_check(check, found, run)
-            _apply(runs, [planner for planner, _ in planned], options)
+            _apply(runs, [planner for planner, _ in planned], options, then)
             done |= {found.module: found for _, found in planned}
+    else:
+        then()
     return [done[target.record.name].as_applied() for target in targets]
 
 
@@ -247,14 +249,15 @@ def _diff(record: PersistentModule, data: bytes) -> str:
 # Applying
 
 
-def _apply(runs: Runs, planners: list[Planner], options: Options) -> None:
+def _apply(runs: Runs, planners: list[Planner], options: Options, then: Callable[[], object]) -> None:
     """Relink and write everything, the records last; a failure takes back all of it."""
     relinker = _relinker(runs, planners)
     removed = {planner.module: planner.removed if options.removed == "delete" else [] for planner in planners}
     ready = [applying.Ready(planner, relinker, removed[planner.module]) for planner in planners]
     for planner in planners:
         loading.retire(runs.by_name[planner.module].target.module, removed[planner.module])
-    writes = Writes()
+    records = [run.target.record for run in runs.by_name.values()]
+    changes, writes, kept = journal.of(records[0]), Writes(), versions.Kept(records)
     try:
         applying.write(ready, writes)
         for run in runs.by_name.values():
@@ -266,11 +269,13 @@ def _apply(runs: Runs, planners: list[Planner], options: Options) -> None:
         for planner in planners:
             run = runs.by_name[planner.module]
             versions.renew(run.target.record, run.target.module, _version(run, planner, options), writes)
+        then()
     except BaseException:
         writes.roll_back()
+        kept.put_back()
         raise
-    first = next(iter(runs.by_name.values())).target.record
-    journal.of(first).on_abort(writes.roll_back)
+    changes.on_abort(runs.take_back_effects)
+    changes.on_abort(writes.roll_back)
 
 
 def _bind_added(runs: Runs, writes: Writes) -> None:

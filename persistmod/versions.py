@@ -77,6 +77,30 @@ def renew(record: PersistentModule, module: Any, version: NewVersion, writes: Wr
     writes.do(change, undo)
 
 
+class Kept:
+    """The records of modules before an update, for its failure: what is stored is read again, what is not gets its state back."""
+
+    def __init__(self, records: Iterable[PersistentModule]) -> None:
+        self._states: list[tuple[Any, dict[str, Any], bool]] = []
+        self._registered: list[tuple[Any, int]] = []
+        for record in records:
+            parts = (record, record._definitions, record._data, *record.definitions.values())
+            changed = (part for part in parts if part is not None and (part._p_changed or part._p_serial == z64))
+            self._states += [(part, dict(part.__dict__), bool(part._p_changed)) for part in changed]
+            if record._p_jar is not None:
+                self._registered.append((record._p_jar, len(record._p_jar._registered_objects)))
+
+    def put_back(self) -> None:
+        for part, state, was_changed in self._states:
+            _set_state(part, state)
+            part._p_changed = was_changed
+        known = {id(part) for part, state, was_changed in self._states}
+        for jar, count in self._registered:
+            for changed in jar._registered_objects[count:]:  # ZODB has no other list of them
+                if id(changed) not in known and changed._p_serial != z64:
+                    changed._p_invalidate()
+
+
 def _set_state(record: Any, state: dict[str, Any]) -> None:
     for name in record.__dict__.keys() - state.keys():
         delattr(record, name)

@@ -1,7 +1,7 @@
 """Writing to objects that live: every write notes how it is taken back, so that all of them can be.
 
-A write is one step of CPython, done whole or not at all. `before_write` is called before each, with the number of writes done: whoever
-tests what happens when one fails raises there.
+How a write is taken back is noted before it is done, and does no harm if nothing was done: an interrupt may come at any moment.
+`before_write` is called before each, with the number of writes done: whoever tests what happens when one fails raises there.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import gc
 import sys
 import types
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any
 
 from persistmod import forwarding
@@ -33,14 +33,24 @@ class Writes:
         """Do `action`, which `undo` takes back."""
         if self.before_write is not None:
             self.before_write(len(self._undo))
-        action()
         self._undo.append(undo)
+        action()
 
     def roll_back(self) -> None:
-        """Take back every write, the last one first."""
+        """Take back every write, the last one first. An interrupt, or a step that fails, keeps none of the others from being taken back."""
+        failure: BaseException | None = None
         with uninterrupted():
             while self._undo:
-                self._undo.pop()()
+                try:
+                    self._undo[-1]()
+                except KeyboardInterrupt as interrupt:
+                    failure = interrupt
+                    continue
+                except Exception as error:
+                    failure = error
+                self._undo.pop()
+        if failure is not None:
+            raise failure
 
     # Namespaces and containers
 
@@ -82,7 +92,7 @@ class Writes:
         try:
             before = descriptor.__get__(target, type(target))
         except (AttributeError, ValueError):  # an empty slot or cell
-            self.do(lambda: descriptor.__set__(target, value), lambda: descriptor.__delete__(target))
+            self.do(lambda: descriptor.__set__(target, value), lambda: _empty(descriptor, target))
         else:
             self.do(lambda: descriptor.__set__(target, value), lambda: descriptor.__set__(target, before))
 
@@ -100,8 +110,14 @@ class Writes:
             self.do(lambda: _set(cls, name, value), lambda: _set(cls, name, before))
 
     def delete_class_attribute(self, cls: type, name: str) -> None:
-        before = cls.__dict__[name]
-        self.do(lambda: _delete(cls, name), lambda: _set(cls, name, before))
+        """Delete an attribute of a class, past its metaclass; taken back, it stands where it stood."""
+        before = dict(cls.__dict__)
+
+        def undo() -> None:
+            _set(cls, name, before[name])
+            _put_in_order(cls, list(before))
+
+        self.do(lambda: _delete(cls, name), undo)
 
     def set_code(self, function: types.FunctionType, code: types.CodeType) -> None:
         before = function.__code__
@@ -113,6 +129,19 @@ def _set(cls: type, name: str, value: Any) -> None:
         _namespace(cls)[name] = value
     else:
         type.__setattr__(cls, name, value)
+
+
+def _put_in_order(cls: type, names: list[str]) -> None:
+    """Have the namespace of a class list names in an order; their values are the same, so that no cache of them is wrong."""
+    namespace = _namespace(cls)
+    for name in [name for name in names if name in namespace]:
+        namespace[name] = namespace.pop(name)
+
+
+def _empty(descriptor: Any, target: Any) -> None:
+    with suppress(AttributeError, ValueError):  # it is empty still
+        descriptor.__get__(target, type(target))
+        descriptor.__delete__(target)
 
 
 def _delete(cls: type, name: str) -> None:
