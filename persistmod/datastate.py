@@ -72,6 +72,8 @@ def _places(module: str, data: dict[str, Any], live: dict[str, Any]) -> dict[int
         if name not in data and _has_identity(value):
             places.setdefault(id(value), name)
     for cls in _own_classes(live, module):
+        if cls.__qualname__.partition(".")[0] in data:
+            continue
         for name, value in vars(cls).items():
             path = f"{cls.__qualname__}.{name}"
             if path not in data and _has_identity(value) and not _is_special(name) and getattr(cls, name, places) is value:

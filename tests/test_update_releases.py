@@ -122,3 +122,14 @@ def test_what_a_metaclass_put_where_the_body_had_something_follows(m, held):
 @edit(MARKED.format(""), MARKED.format("").replace("default=__marker", "default=__marker, more=1"), held="c = m.Cache()")
 def test_private_sentinel_of_a_class_is_that_of_new_defaults(m, held):
     assert held.c.get() and m.Cache().get()
+
+
+@edit(
+    "class _Unbound(dict):\n    @property\n    def maxsize(self): return None\n    class Info: pass\ndef f(): return _Unbound()\n",
+    "def f(): return {}\n",
+    "def f(): return {1: 2}\n",
+    held="old = m.f()",
+    kept=True,
+)
+def test_class_with_properties_that_left_the_source_is_restored(m, held):
+    assert m._Unbound().maxsize is None and m._Unbound.Info.__qualname__ == "_Unbound.Info" and m.f() == {1: 2}

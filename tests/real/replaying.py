@@ -180,8 +180,11 @@ def loaded(names: list[str]) -> dict[str, types.ModuleType]:
 
 def described(modules: dict[str, types.ModuleType], registry: Any) -> dict[str, dict[str, str]]:
     """Describe modules without what has left their sources."""
-    left = {name: registry[name].leaks if name in registry else {} for name in modules}
-    return {name: describe({key: value for key, value in vars(module).items() if key not in left[name]}) for name, module in modules.items()}
+    return {name: describe(without(vars(module), registry[name].leaks if name in registry else ())) for name, module in modules.items()}
+
+
+def without(namespace: dict[str, Any], names: Any) -> dict[str, Any]:
+    return {name: value for name, value in namespace.items() if name not in names}
 
 
 # What is held
