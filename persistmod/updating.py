@@ -16,9 +16,9 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from persistmod import applying, dependence, islands, journal, loading, replacing, versions
+from persistmod import applying, dependence, dependents, islands, journal, loading, replacing, versions
 from persistmod.deciding import Neighbours
-from persistmod.dependence import Edit
+from persistmod.dependents import Text
 from persistmod.errors import NotRegisteredError, PersistmodError, StorageError, UpdateError
 from persistmod.planning import Planner
 from persistmod.plans import Plan, Step
@@ -94,6 +94,9 @@ def update_all(sources: Sequence[tuple[Any, str | bytes]], options: Options) -> 
     for target in targets:
         _check_writable(target.record)
     done = {target.record.name: nothing for target in targets if (nothing := _nothing_to_do(target)) is not None}
+    if 0 < len(done) < len(targets):
+        again = dependents.to_run_again(_texts(targets))
+        done = {name: nothing for name, nothing in done.items() if name not in again}
     changed = [target for target in targets if target.record.name not in done]
     if changed:
         with running_aside(changed) as runs:
@@ -162,7 +165,7 @@ def _run_check(check: Check, found: Plan, run: Run) -> None:
 def _planned(runs: Runs, options: Options) -> list[tuple[Planner, Plan]]:
     """Plan all runs, each in view of the others."""
     old_bodies = {name: _old_body(run.target.record) for name, run in runs.by_name.items()}
-    edits = _edits(runs, old_bodies)
+    edits = dependents.edits(_texts(run.target for run in runs.by_name.values()))
     neighbours = Neighbours({id(run.scratch): run.target.module for run in runs.by_name.values()})
     planners = []
     for name, run in runs.by_name.items():
@@ -187,30 +190,15 @@ def _base_of(record: PersistentModule, namespace: dict[str, Any]) -> Callable[[]
     return lambda: record.base_namespace(namespace)
 
 
-def _edits(runs: Runs, old_bodies: dict[str, Body]) -> dict[str, Edit]:
-    """Return what each source changes; what a module imports from another changes with it."""
-    statements = {
-        name: (list(dependence.statements(old_bodies[name].text)), list(dependence.statements(run.target.body.text)))
-        for name, run in runs.by_name.items()
-    }
-    imported: dict[str, frozenset[str]] = dict.fromkeys(statements, frozenset())
-    while True:
-        edits = {name: dependence.edit(*statements[name], imported[name]) for name in statements}
-        found = {name: _imported(runs.by_name[name], edits) for name in statements}
-        if found == imported:
-            return edits
-        imported = found
-
-
-def _imported(run: Run, edits: dict[str, Edit]) -> frozenset[str]:
-    """Return the names that a module imports from names of other modules that are affected."""
-    names: set[str] = set()
-    for statement in run.target.body.imports:
-        edit = edits.get(statement.module(run.scratch.__package__ or ""))
-        if edit is not None:
-            for name, attribute in statement.bound:
-                names |= edit.affected if attribute == "*" else {name} if attribute in edit.affected else set()
-    return frozenset(name for name in names if "." not in name)
+def _texts(targets: Iterable[Target]) -> dict[str, Text]:
+    texts = {}
+    for target in targets:
+        record, after = target.record, tuple(dependence.statements(target.body.text))
+        is_same = target.data == record.source_bytes
+        before = after if is_same else tuple(dependence.statements(_old_body(record).text))
+        package = record.name if record.is_package else record.name.rpartition(".")[0]
+        texts[record.name] = Text(package, tuple(target.body.imports), before, after)
+    return texts
 
 
 def _plan_replacements(planner: Planner, options: Options) -> None:

@@ -51,3 +51,19 @@ def test_modules_that_cannot_be_imported_here_get_their_new_source(database, tmp
         assert registry["pack.win"].source.endswith("v = 2\n") and "winreg_" in registry["pack.win"].run_reason
         assert registry["pack.later"].run == "once"
     assert database.run("import pack.later; print(pack.v, pack.later.v)") == "2 3\n"
+
+
+def test_module_with_the_same_source_takes_what_it_imports(database):
+    same = "from pack.a import SIZE, mark\nfrom pack.a import *\nimport pack.a\nTABLE = [pack.a.SIZE]\n@mark\ndef f(): return 1\n"
+    user = "from .same import SIZE\ndouble = 2 * SIZE\n"
+    other = "from .a import mark\ndef g(): return mark(g)\n"
+    source = "SIZE = {0}\ndef mark(f):\n    f.mark = {0}\n    return f\n"
+    with database.open() as registry:
+        update(registry, _="", a=source.format(1), same=same, user=user, other=other)
+        module = registry["pack.same"].module
+        held = module.f, module.TABLE
+        plans = update(registry, _="", a=source.format(2) + "new = 3\n", same=same, user=user, other=other)
+        assert (module.SIZE, module.TABLE, module.f.mark, module.new, held) == (2, [2], 2, 3, (module.f, module.TABLE))
+        assert registry["pack.user"].module.double == 4 and not plans["pack.other"].steps and registry["pack.other"].version == 1
+    program = "from pack import same, user; print(same.SIZE, same.TABLE, same.f.mark, same.new, user.double)"
+    assert database.run(program) == "2 [2] 2 3 4\n"
