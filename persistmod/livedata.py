@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import logging
 import types
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from itertools import chain
@@ -54,7 +54,7 @@ class DataRecord(Protocol):
     def is_base_data(self, data: dict[str, Any], namespace: dict[str, Any]) -> bool:
         """Return whether data are what the body made."""
 
-    def follow(self, module: types.ModuleType, known: Any) -> None:
+    def follow(self, module: types.ModuleType, known: Any, others: Sequence[tuple[Any, types.ModuleType, Any]] = ()) -> None:
         """Give the live module the version of the record; `known` is the log of the one that it has."""
 
     def save_data(self, data: dict[str, Any], live: dict[str, Any], removed: tuple[str, ...]) -> None:
@@ -252,23 +252,35 @@ class LiveData:
         if not self.invalidated or self._connection.opened is None:
             return
         invalidated, self.invalidated = self.invalidated, set()
-        for watched in list(self._watched.values()):
-            if watched.is_among(invalidated) and watched.record.data_serial() != watched.serial:
-                self._follow_record(watched)
+        changed = [
+            watched
+            for watched in list(self._watched.values())
+            if watched.is_among(invalidated) and watched.record.data_serial() != watched.serial
+        ]
+        failed = self._follow_code([watched for watched in changed if watched.serial[0] != watched.record.data_serial()[0]])
+        for watched in changed:
+            if all(watched is not other for other in failed):
+                if watched.serial[1:] != watched.record.data_serial()[1:] and watched.namespace:
+                    self._follow(watched)
+                watched.take()
 
-    def _follow_record(self, watched: _Watched) -> None:
-        """Take over the code and the data that somebody else committed. What fails leaves the version that runs, and is tried again."""
-        known, version = watched.serial, watched.record.data_serial()
-        if known[0] != version[0]:
-            try:
-                watched.record.follow(watched.module, known[0])
-            except Exception:
-                logger.exception("module %r: a version that was committed cannot be applied; the one before goes on", watched.record.name)
-                self.invalidated.add(watched.record._p_oid)
-                return
-        if known[1:] != version[1:] and watched.namespace:
-            self._follow(watched)
-        watched.take()
+    def _follow_code(self, changed: list[_Watched]) -> list[_Watched]:
+        """Take over the code that somebody else committed, together or, if that fails, each module by itself; return what failed.
+
+        That keeps the version that runs, and is tried again.
+        """
+        if not changed:
+            return []
+        first, *others = changed
+        try:
+            first.record.follow(first.module, first.serial[0], [(other.record, other.module, other.serial[0]) for other in others])
+        except Exception:
+            if others:
+                return [watched for watched in changed if self._follow_code([watched])]
+            logger.exception("module %r: a version that was committed cannot be applied; the one before goes on", first.record.name)
+            self.invalidated.add(first.record._p_oid)
+            return changed
+        return []
 
     def save(self) -> None:
         """Store what has changed. ConversionError names what cannot be stored."""

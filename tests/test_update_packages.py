@@ -1,8 +1,11 @@
 """Packages updated as a whole by `update_many`: modules that come, go, change and import each other."""
 
+import os
+import shutil
+
 import pytest
 import transaction
-from processes import Database
+from processes import ROOT, Database
 
 
 @pytest.fixture
@@ -67,3 +70,31 @@ def test_module_with_the_same_source_takes_what_it_imports(database):
         assert registry["pack.user"].module.double == 4 and not plans["pack.other"].steps and registry["pack.other"].version == 1
     program = "from pack import same, user; print(same.SIZE, same.TABLE, same.f.mark, same.new, user.double)"
     assert database.run(program) == "2 [2] 2 3 4\n"
+
+
+FOLLOWER = """
+import shutil
+from edited import receive
+transaction.begin()
+from pack import a, b
+f, g = a.f, b.g
+transaction.abort()
+receive(db, sys.argv[2])
+transaction.begin()
+print(a.f is f, b.g is g, f(), g(), a.limit is b.Kind.limit, a.table)
+"""
+
+
+def test_modules_that_import_each_other_are_followed_together(database, tmp_path):
+    a = "{0}\nfrom pack import b\nfrom pack.b import Kind\nlimit = Kind.limit\ntable = [limit.value]\n"
+    a += "def f(x=Kind.limit): return x is Kind.limit, {1}\n"
+    b = "import enum\nfrom pack import a\nclass Kind(enum.Enum):\n    limit = {0}\ndef g(): return a.limit is Kind.limit, {0}\n"
+    before, after = Database(tmp_path / "before"), (a.format("from pack import c", 2), b.replace("Enum", "IntEnum").format(2))
+    (tmp_path / "before").mkdir()
+    with database.open() as registry:
+        update(registry, _="", a=a.format("", 1), b=b.format(1))
+        shutil.copy(database.path, before.path)
+        registry.update_many({"pack.a": after[0], "pack.b": after[1], "pack.c": ""}, incompatible="replace")
+        transaction.commit()
+    found = before.run(FOLLOWER, database.path, environment={"PYTHONPATH": f"{ROOT}{os.pathsep}{ROOT}/tests"}.items())
+    assert found == "True True (True, 2) (True, 2) True [2]\n"

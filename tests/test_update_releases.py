@@ -133,3 +133,13 @@ def test_private_sentinel_of_a_class_is_that_of_new_defaults(m, held):
 )
 def test_class_with_properties_that_left_the_source_is_restored(m, held):
     assert m._Unbound().maxsize is None and m._Unbound.Info.__qualname__ == "_Unbound.Info" and m.f() == {1: 2}
+
+
+@edit(
+    "def make(a):\n    def inner(): return a\n    return inner\nhook = make(1)\ndef f(x=hook): return x()\ndef g(): return 1\n",
+    "def make(a):\n    def inner(): return a\n    return inner\nhook = make(1)\ndef g(): return 2\n",
+    "def g(): return 3\n",
+    kept=True,
+)
+def test_what_left_the_source_may_refer_to_what_left_it_later(m):
+    assert m.f() == 1 and m.f.__defaults__[0] is m.hook and m.g() == 3
