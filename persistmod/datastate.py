@@ -55,8 +55,8 @@ class LeakScope(DataScope):
 
     def reference(self, value: Any) -> tuple[str, str] | None:
         if id(value) not in self._places and issubclass(type(value), type | types.FunctionType):
-            if value.__module__ == self.module and value.__qualname__.partition(".")[0] in self._leaked:
-                return None
+            if value.__qualname__.partition(".")[0] in self._leaked:
+                return None if value.__module__ == self.module else ModuleScope.reference(self, value)
         return super().reference(value)
 
 

@@ -99,6 +99,7 @@ def test_future_import_changes_what_has_not_changed(m, held):
     assert held.f is m.f and held.f.__annotations__ == {"a": "int", "return": "str"}
 
 
+RUN_ALWAYS = "    import os\n    home = os.environ.get('HOME')\n"
 GENERATED = """
     class Options:
         def __init__(self, cls): {}
@@ -115,6 +116,12 @@ GENERATED = """
 
 @edit(GENERATED.format("self.a = 1"), GENERATED.format("self.a, self.b = 1, 2"), held="options = m.Base.options")
 def test_what_a_metaclass_put_where_the_body_had_something_follows(m, held):
+    assert held.options is m.Base.options
+    assert vars(m.Base.options) == vars(m.Schema.options) == {"a": 1, "b": 2}
+
+
+@edit(RUN_ALWAYS + GENERATED.format("self.a = 1"), RUN_ALWAYS + GENERATED.format("self.a, self.b = 1, 2"), held="options = m.Base.options")
+def test_what_a_metaclass_put_where_the_body_had_something_follows_where_the_body_runs_always(m, held):
     assert held.options is m.Base.options
     assert vars(m.Base.options) == vars(m.Schema.options) == {"a": 1, "b": 2}
 
@@ -143,3 +150,10 @@ def test_class_with_properties_that_left_the_source_is_restored(m, held):
 )
 def test_what_left_the_source_may_refer_to_what_left_it_later(m):
     assert m.f() == 1 and m.f.__defaults__[0] is m.hook and m.g() == 3
+
+
+@edit("from textwrap import dedent, wrap\ndef f(): return 1\n", "from textwrap import dedent as _dedent\ndef f(): return 2\n", kept=True)
+def test_imported_name_that_left_the_source_is_that_of_the_other_module(m):
+    import textwrap
+
+    assert m.dedent is textwrap.dedent and m.wrap is textwrap.wrap and m.f() == 2
