@@ -157,3 +157,21 @@ def test_imported_name_that_left_the_source_is_that_of_the_other_module(m):
     import textwrap
 
     assert m.dedent is textwrap.dedent and m.wrap is textwrap.wrap and m.f() == 2
+
+
+MOVED = """
+{}
+    import functools
+    table = {{"in": lambda a, b: a in b}}
+    def f(key=lambda x: x): return key(1)
+    @functools.lru_cache
+    def g(a: {}) -> int:
+        "{}"
+        return a
+"""
+
+
+@edit(MOVED.format("", "str", "old"), MOVED.format("    # moved\n    n = 1\n", "bytes", "new"), held="g, key = m.g, m.table['in']")
+def test_functions_in_values_stand_where_the_source_has_them(m, held):
+    assert m.table["in"] is held.key and held.key.__code__.co_firstlineno == m.f.__code__.co_firstlineno - 1
+    assert held.g is m.g and m.g.__doc__ == "new" and m.g.__annotations__ == {"a": bytes, "return": int} and m.g(3) == 3
