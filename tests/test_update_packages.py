@@ -98,3 +98,14 @@ def test_modules_that_import_each_other_are_followed_together(database, tmp_path
         transaction.commit()
     found = before.run(FOLLOWER, database.path, environment={"PYTHONPATH": f"{ROOT}{os.pathsep}{ROOT}/tests"}.items())
     assert found == "True True (True, 2) (True, 2) True [2]\n"
+
+
+def test_closure_of_another_module_that_left_the_source_is_kept(database):
+    a = "from .b import pipe\nhook = pipe(1)\ndef f(): return {}\n"
+    with database.open() as registry:
+        update(registry, _="", a=a.format(1), b="def pipe(n):\n    def inner(): return n\n    return inner\n")
+        a = registry["pack.a"].module
+        hook = a.hook
+        update(registry, a="def f(): return 2\n")
+        assert a.hook is hook
+    assert database.run("from pack import a; print(a.hook(), a.f())") == "1 2\n"
