@@ -171,7 +171,9 @@ class Planner(Decider):
             self._pair_instances(new, current)
 
     def _stand_for(self, new: Any, current: Any) -> None:
-        """Let the live object stand for the new one, if the body made that and it is of the same kind."""
+        """Let the live object stand for the new one, if the body made that and it is of the same kind; definitions have been paired."""
+        if id(new) in self._paths:
+            return
         if (id(new) in self.made or type(new) is object) and self._type(new) is type(current) and id(new) not in self.changes.stands_for:
             self.changes.stands_for[id(new)] = current
 

@@ -175,3 +175,19 @@ MOVED = """
 def test_functions_in_values_stand_where_the_source_has_them(m, held):
     assert m.table["in"] is held.key and held.key.__code__.co_firstlineno == m.f.__code__.co_firstlineno - 1
     assert held.g is m.g and m.g.__doc__ == "new" and m.g.__annotations__ == {"a": bytes, "return": int} and m.g(3) == 3
+
+
+FORM = """
+class Base:
+    __slots__ = ("a",)
+class Form(Base):
+    {}
+    def __init__(self): super().__init__()
+    def size(self): return {}
+form = Form()
+"""
+
+
+@edit(FORM.format("__slots__ = ()", 1), FORM.format("b = 1", 2), held="form = m.form", incompatible="replace")
+def test_class_whose_methods_have_it_in_their_cells_is_replaced(m, held):
+    assert type(m.form) is m.Form and m.form.size() == 2 and m.Form().size() == 2
