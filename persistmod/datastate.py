@@ -56,9 +56,10 @@ class LeakScope(DataScope):
 
     def reference(self, value: Any) -> tuple[str, str] | None:
         if id(value) not in self._places and issubclass(type(value), type | types.FunctionType):
-            if value.__module__ == self.module and value.__qualname__.partition(".")[0] in self._leaked:
-                return None
-        return super().reference(value)
+            if value.__qualname__.partition(".")[0] in self._leaked:
+                return None if value.__module__ == self.module else ModuleScope.reference(self, value)
+        found = super().reference(value)
+        return None if found is not None and found[0] == self.module and found[1].partition(".")[0] in self._leaked else found
 
 
 def dump_leaked(module: str, leaked: dict[str, Any], live: dict[str, Any]) -> Dump:

@@ -72,7 +72,7 @@ class Decider:
         `base` finds the value in the namespace of the last run.
         """
         is_touched = self.edit.touches(path)
-        is_affected = self.edit.affects(path) or self._may_be_generated(path, base)
+        is_affected = self.edit.affects(path) or self._may_be_generated(path, new, base)
         if not (is_touched or is_affected) or self.with_live.is_same(new, current):
             return "keep"
         is_affected = is_affected and not self._is_base(new, base)
@@ -87,10 +87,15 @@ class Decider:
             return "merge"
         return "keep"
 
-    def _may_be_generated(self, path: str, base: Callable[[dict[str, Any]], Any]) -> bool:
-        """Return whether a metaclass or a decorator that may be another now could have put a value where the class body had one."""
+    def _may_be_generated(self, path: str, new: Any, base: Callable[[dict[str, Any]], Any]) -> bool:
+        """Return whether a metaclass or a decorator that may be another now could have put a value where the class body had one.
+
+        Where nothing tells what the body made, only an instance of a class of the module is taken for that, no counter or registry.
+        """
         owner = path.rpartition(".")[0]
-        return bool(owner) and self.edit.affects(owner) and self.base_value(base) is not MISSING
+        if not owner or not self.edit.affects(owner):
+            return False
+        return self.base_value(base) is not MISSING or type(new).__module__ == self.module
 
     def with_base(self) -> Comparison | None:
         """Return the comparison of new values with those of the base, None if there is none."""

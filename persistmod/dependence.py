@@ -24,11 +24,16 @@ from persistmod.source import Body
 
 @dataclass(frozen=True, slots=True)
 class Statement:
-    """One statement of a body: its text with the heads of the blocks around it, the paths it binds, the names it reads."""
+    """One statement of a body: its text with the heads of the blocks around it, the paths it binds, the names it reads.
+
+    `now` are those of the names that it reads when it runs, not when a function is called; `defines`: it is a `def` or a `class`.
+    """
 
     text: str
     binds: frozenset[str]
     reads: frozenset[str]
+    now: frozenset[str]
+    defines: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,12 +85,32 @@ def _at_module_level(paths: Iterable[str], names: Container[str]) -> set[str]:
     return {path for path in paths if path.partition(".")[0] in names}
 
 
+def reads_now(body: Iterable[Statement]) -> frozenset[str]:
+    """Return the names that a body reads when it runs, also in functions of its own that it may call."""
+    found = list(body)
+    reads = _index(found, "binds", "reads")
+    return _closure(frozenset().union(*(statement.now for statement in found)), lambda path: reads.get(path, set()))
+
+
+def definitions_of(body: Iterable[Statement]) -> frozenset[str]:
+    """Return the paths that a body binds by `def` and `class` only."""
+    found = list(body)
+    defined, bound = (frozenset().union(*(s.binds for s in found if s.defines is kind)) for kind in (True, False))
+    return defined - bound
+
+
+def _index(statements: Iterable[Statement], key: str, value: str) -> dict[str, set[str]]:
+    """Return `{path in one attribute of statements: all paths in another}`."""
+    index: dict[str, set[str]] = {}
+    for statement in statements:
+        for path in getattr(statement, key):
+            index.setdefault(path, set()).update(getattr(statement, value))
+    return index
+
+
 def _with_wildcards(statements: list[Statement]) -> list[Statement]:
     """Return statements of which those that may bind any name bind "*"."""
-    readers: dict[str, set[str]] = {}
-    for statement in statements:
-        for name in statement.reads:
-            readers.setdefault(name, set()).update(statement.binds)
+    readers = _index(statements, "reads", "binds")
     wild = _closure(_WILD, lambda name: readers.get(name, set()))
     return [replace(statement, binds=statement.binds | {"*"}) if statement.reads & wild else statement for statement in statements]
 
@@ -199,7 +224,7 @@ def _compound(
     expressions = [child for part in parts for child in (part if isinstance(part, list) else [part]) if isinstance(child, ast.AST)]
     reads = head_reads | frozenset().union(*(_reads(child, scopes) for child in expressions))
     binds = frozenset().union(*(_binds(child, scopes) for child in expressions))
-    yield Statement(head + text, binds, reads)
+    yield Statement(head + text, binds, reads, reads)
     for child in inner:
         if isinstance(child, ast.ExceptHandler | ast.match_case):
             yield from _branch(child, lines, head + text, reads, scopes)
@@ -216,7 +241,7 @@ def _branch(
     reads = reads | frozenset().union(*(_reads(child, scopes) for child in parts))
     names = [node.name] if isinstance(node, ast.ExceptHandler) and node.name else []
     binds = frozenset(_path(name, scopes) for name in names).union(*(_binds(child, scopes) for child in parts))
-    yield Statement(head + text, binds, reads)
+    yield Statement(head + text, binds, reads, reads)
     yield from _statements(node.body, lines, head + text, reads | _outer(binds), scopes)
 
 
@@ -225,7 +250,21 @@ def _outer(paths: frozenset[str]) -> frozenset[str]:
 
 
 def _statement(node: ast.stmt, text: str, head: str, head_reads: frozenset[str], scopes: tuple[str, ...]) -> Statement:
-    return Statement(head + text, _binds(node, scopes), head_reads | _reads(node, scopes))
+    now = head_reads.union(*(_reads(part, scopes) for part in _evaluated(node)))
+    defines = isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef)
+    return Statement(head + text, _binds(node, scopes), head_reads | _reads(node, scopes), now, defines)
+
+
+def _evaluated(node: ast.stmt) -> list[ast.AST]:
+    """Return the parts of a statement that are evaluated when it runs; annotations name what stays where it is."""
+    match node:
+        case ast.FunctionDef() | ast.AsyncFunctionDef():
+            return [*node.decorator_list, *node.args.defaults, *filter(None, node.args.kw_defaults)]
+        case ast.ClassDef():
+            return [*node.decorator_list, *node.bases, *(keyword.value for keyword in node.keywords)]
+        case ast.AnnAssign(value=value):
+            return [] if value is None else [value]
+    return [node]
 
 
 def _text(node: ast.stmt, lines: list[str]) -> str:

@@ -1,4 +1,6 @@
-"""Following a version that another process committed, or an undo: the live module takes what its record says now.
+"""Following versions that another process committed, or an undo: live modules take what their records say now.
+
+What was committed together is followed together: each new version finds the new ones of the others, in any order and in cycles.
 
 The new objects come from the image, or from the body run aside where the module is not closed. Which values count was decided where the
 update was made, and is kept with the version; so neither the old source nor the old image is needed.
@@ -7,11 +9,15 @@ update was made, and is kept with the version; so neither the old source nor the
 from __future__ import annotations
 
 import builtins
+import importlib
+import importlib.machinery
 import importlib.util
 import marshal
+import sys
 import types
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from importlib.abc import Loader, MetaPathFinder
 from typing import Any
 
 from persistmod import applying, loading, pickling, replacing
@@ -22,7 +28,7 @@ from persistmod.imaging import ImageData
 from persistmod.making import Making
 from persistmod.planning import Planner
 from persistmod.relinking import Relinker
-from persistmod.scratch import standing_in
+from persistmod.scratch import standing_aside
 from persistmod.source import current_tag
 from persistmod.state import State
 from persistmod.writes import Writes
@@ -83,43 +89,111 @@ def edit_between(known: tuple[Version, ...], current: tuple[Version, ...]) -> Ed
 LOG_LENGTH = 100
 
 
-def follow(
-    module: types.ModuleType, image: ImageData, persistent: Any, spec: Any, edit: Edit, leaked: Mapping[str, object], base: FindBase,
-) -> Writes:
-    """Give a live module the version that `image` is of; return the writes, which can be taken back. `leaked`: names that stay.
+@dataclass(frozen=True, slots=True)
+class Follower:
+    """A live module that is to have another version: what that is loaded from, and what lies between. `leaked`: names that stay.
 
     `base` gives the namespace of the version before, None if the database has it no more.
     """
-    name = spec.name
-    scratch = importlib.util.module_from_spec(spec)
-    namespace, live = vars(scratch), vars(module)
-    if hasattr(module, "__path__"):
-        scratch.__path__ = module.__path__
-    namespace["__builtins__"] = builtins.__dict__
-    making = Making()
-    with standing_in(name, scratch), making:
-        if image.state is not None:
-            pickling.load(image.state, namespace, persistent)
-        else:
-            exec(marshal.loads(image.code), namespace)
-    made = making.made()
-    planner = Planner(name, live, namespace, made, edit, base, loading.retired(module), Neighbours({id(scratch): module}))
-    planner.plan()
-    stands_for = planner.changes.stands_for
-    stands_for[id(scratch)] = module
-    relinker = Relinker(stands_for, made, {id(namespace): (namespace, live)})
+
+    name: str
+    module: types.ModuleType
+    image: ImageData
+    persistent: Any
+    spec: Any
+    edit: Edit
+    leaked: Mapping[str, object]
+    base: FindBase
+
+
+def follow(followers: Sequence[Follower]) -> Writes:
+    """Give live modules the versions that somebody else committed together, all or none; return the writes, which can be taken back."""
+    runs = _loaded(followers)
+    neighbours = Neighbours({id(scratch): follower.module for follower, scratch, made in runs})
+    planners = [
+        Planner(
+            follower.name, vars(follower.module), vars(scratch), made, follower.edit, follower.base, loading.retired(follower.module),
+            neighbours,
+        )
+        for follower, scratch, made in runs
+    ]
+    for planner in planners:
+        planner.plan()
+        replaced = [pair for pair in planner.pairing.classes if not pair.keeps]
+        planner.replacement = replacing.survey(replaced) if replaced else None
+    relinker = _relinker(runs, planners)
+    removed = [
+        [name for name in planner.removed if name not in follower.leaked] for planner, (follower, _, _) in zip(planners, runs, strict=True)
+    ]
+    ready = [applying.Ready(planner, relinker, names) for planner, names in zip(planners, removed, strict=True)]
+    for (follower, _, _), names in zip(runs, removed, strict=True):
+        loading.retire(follower.module, names)
     writes = Writes()
-    replaced = [pair for pair in planner.pairing.classes if not pair.keeps]
-    planner.replacement = replacing.survey(replaced) if replaced else None
-    removed = [name for name in planner.removed if name not in leaked]
-    ready = applying.Ready(planner, relinker, removed)
-    loading.retire(module, removed)
     try:
-        applying.write([ready], writes)
+        applying.write(ready, writes)
     except BaseException:
         writes.roll_back()
         raise
     return writes
+
+
+_Run = tuple[Follower, types.ModuleType, dict[int, Any]]
+
+
+def _relinker(runs: list[_Run], planners: list[Planner]) -> Relinker:
+    stands_for: dict[int, Any] = {}
+    all_made: dict[int, Any] = {}
+    for planner, (follower, scratch, made) in zip(planners, runs, strict=True):
+        stands_for |= {**planner.changes.stands_for, id(scratch): follower.module}
+        all_made |= {**made, id(scratch): scratch}
+    namespaces = {id(vars(scratch)): (vars(scratch), vars(follower.module)) for follower, scratch, made in runs}
+    return Relinker(stands_for, all_made, namespaces)
+
+
+def _loaded(followers: Sequence[Follower]) -> list[_Run]:
+    """Load the new versions aside, each when it is first imported; return them with what they made, in the order in which they ended."""
+    finder = _Finder({follower.name: follower for follower in followers})
+    with standing_aside(finder.followers.keys()):
+        sys.meta_path.insert(0, finder)
+        try:
+            for name in finder.followers:
+                if name not in sys.modules:
+                    importlib.import_module(name)
+        finally:
+            sys.meta_path.remove(finder)
+    return finder.runs
+
+
+class _Finder(Loader, MetaPathFinder):
+    """Finds and loads the new versions."""
+
+    def __init__(self, followers: dict[str, Follower]) -> None:
+        self.followers = followers
+        self.runs: list[_Run] = []
+
+    def find_spec(self, fullname: str, path: Any = None, target: Any = None) -> importlib.machinery.ModuleSpec | None:
+        follower = self.followers.get(fullname)
+        return None if follower is None else importlib.machinery.ModuleSpec(fullname, self, is_package=hasattr(follower.module, "__path__"))
+
+    def create_module(self, spec: importlib.machinery.ModuleSpec) -> types.ModuleType:
+        """Make the scratch module, as its own loader would."""
+        return importlib.util.module_from_spec(self.followers[spec.name].spec)
+
+    def exec_module(self, module: types.ModuleType) -> None:
+        """Fill the scratch module from its state, or run its body."""
+        follower, namespace = self.followers[module.__name__], vars(module)
+        module.__spec__ = follower.spec
+        module.__loader__ = follower.spec.loader
+        if hasattr(follower.module, "__path__"):
+            module.__path__ = follower.module.__path__
+        namespace["__builtins__"] = builtins.__dict__
+        making = Making()
+        with making:
+            if follower.image.state is not None:
+                pickling.load(follower.image.state, namespace, follower.persistent)
+            else:
+                exec(marshal.loads(follower.image.code), namespace)
+        self.runs.append((follower, module, making.made()))
 
 
 def leaked(leak: Leak, live: dict[str, Any]) -> dict[str, Any]:

@@ -14,117 +14,19 @@ import logging
 import types
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass
 from itertools import chain
 from operator import is_
-from typing import Any, Protocol
+from typing import Any
 
 from persistent import Persistent
 from ZODB.Connection import Connection
 from ZODB.utils import z64
 
 from persistmod import datastate
-from persistmod.datastate import IMPORT_SYSTEM
 from persistmod.errors import ConversionError
-from persistmod.writes import uninterrupted
+from persistmod.watching import DataRecord, Watched
 
 logger = logging.getLogger("persistmod")
-
-
-class DataRecord(Protocol):
-    """What is needed of the record of a closed module."""
-
-    name: str
-    _p_changed: Any
-    _p_oid: Any
-    _p_serial: Any
-    _p_jar: Any
-
-    def data_serial(self) -> tuple[object, ...]:
-        """Return what changes whenever the stored data change; the persistent objects that are read for it are in it."""
-
-    def stored_paths(self) -> tuple[str, ...]:
-        """Return the paths of the values that are stored apart from the image."""
-
-    def stored_data(self) -> tuple[dict[str, Any], tuple[str, ...]]:
-        """Return ({path: value} as stored apart from the image, names that are gone)."""
-
-    def base_data(self, namespace: dict[str, Any]) -> dict[str, Any]:
-        """Return `{path: value}` of the data that the body made, as copies; `namespace` is the live module's."""
-
-    def is_base_data(self, data: dict[str, Any], namespace: dict[str, Any]) -> bool:
-        """Return whether data are what the body made."""
-
-    def follow(self, module: types.ModuleType, known: Any, base: Any) -> None:
-        """Give the live module the version of the record; `known` is the log of the one that it has, `base` what holds its image."""
-
-    def image_holder(self) -> Any:
-        """Return the persistent object that holds the image of the running Python, None if there is none."""
-
-    def save_data(self, data: dict[str, Any], live: dict[str, Any], removed: tuple[str, ...]) -> None:
-        """Store data apart from the image."""
-
-
-# The serial of a record as it was added: no versions after the first, no data apart from the image.
-AS_ADDED: tuple[object, ...] = ((),)
-
-
-@dataclass(slots=True)
-class _Watched:
-    """A live module: its namespace at the last boundary, and which revision of its code and data that was.
-
-    Of a module that is not closed only the code is followed, and `namespace` is empty. `base`: what holds the image it was made from; the
-    database keeps that until it is packed.
-    """
-
-    record: DataRecord
-    module: types.ModuleType
-    namespace: dict[str, Any]
-    before: dict[str, Any]
-    serial: tuple[object, ...]
-    stored: tuple[str, ...]
-    base: Any
-    is_marked: bool = False
-    is_saved: bool = False
-    is_renewed: bool = False
-
-    def is_rebound(self) -> bool:
-        before, now = self.before, self.namespace
-        if len(before) == len(now) and all(map(is_, before.values(), now.values())):
-            return False
-        if self.differences() != ({}, ()) or any(now.get(name, self) is not value for name, value in before.items()):
-            return True
-        self.before = dict(now)  # submodules were bound, as imports do; they are not looked at again
-        return False
-
-    def is_among(self, oids: set[Any]) -> bool:
-        """Return whether one of these is what the serial was read from."""
-        return self.record._p_oid in oids or any(isinstance(part, Persistent) and part._p_oid in oids for part in self.serial)
-
-    def put_back(self) -> None:
-        """Bind the globals as they were; submodules that were imported meanwhile stay."""
-        changed, removed = self.differences()
-        bound = {name: value for name, value in self.namespace.items() if name not in changed and name not in self.before}
-        with uninterrupted():
-            self.namespace.clear()
-            self.namespace.update({**self.before, **bound})
-
-    def take(self) -> None:
-        self.before = dict(self.namespace)
-        self.serial = self.record.data_serial()
-        self.stored = self.record.stored_paths()
-        self.base = self.record.image_holder()
-        self.is_saved = self.is_marked = self.is_renewed = False
-
-    def differences(self) -> tuple[dict[str, Any], tuple[str, ...]]:
-        """Return ({name: value} of globals that were rebound, names that are gone)."""
-        before, now = self.before, self.namespace
-        changed = {
-            name: value
-            for name, value in now.items()
-            if before.get(name, now) is not value and name not in IMPORT_SYSTEM and not issubclass(type(value), types.ModuleType)
-        }
-        return changed, tuple(name for name in before if name not in now)
 
 
 class LiveData:
@@ -132,8 +34,8 @@ class LiveData:
 
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
-        self._watched: dict[str, _Watched] = {}
-        self._closed: dict[str, _Watched] = {}  # those whose data are watched, too
+        self._watched: dict[str, Watched] = {}
+        self._closed: dict[str, Watched] = {}  # those whose data are watched, too
         self._is_registered = False
         # Records of which the connection has been told that they are out of date.
         self.invalidated: set[Any] = set()
@@ -160,9 +62,9 @@ class LiveData:
     ) -> None:
         """Watch a module that has just been loaded, or added; `base` to `stored` are the DataRecord's, which is not read here."""
         namespace = vars(module) if is_closed else {}
-        self._put(name, _Watched(record, module, namespace, dict(namespace), serial, stored, base))
+        self._put(name, Watched(record, module, namespace, dict(namespace), serial, stored, base))
 
-    def _put(self, name: str, watched: _Watched) -> None:
+    def _put(self, name: str, watched: Watched) -> None:
         self._drop(name)
         self._watched[name] = watched
         if watched.namespace:
@@ -184,7 +86,7 @@ class LiveData:
         known = {name: known.get(name, value) for name, value in namespace.items()}
         marked = before.is_marked or bool(record._p_changed)
         is_marked = marked and not before.is_renewed
-        after = _Watched(record, module, namespace, known, before.serial, before.stored, before.base, is_marked, True, True)
+        after = Watched(record, module, namespace, known, before.serial, before.stored, before.base, is_marked, True, True)
         self._put(record.name, after)
 
         def forget() -> None:
@@ -271,23 +173,36 @@ class LiveData:
         if not self.invalidated or self._connection.opened is None:
             return
         invalidated, self.invalidated = self.invalidated, set()
-        for watched in list(self._watched.values()):
-            if watched.is_among(invalidated) and watched.record.data_serial() != watched.serial:
-                self._follow_record(watched)
+        changed = [
+            watched
+            for watched in list(self._watched.values())
+            if watched.is_among(invalidated) and watched.record.data_serial() != watched.serial
+        ]
+        failed = self._follow_code([watched for watched in changed if watched.serial[0] != watched.record.data_serial()[0]])
+        for watched in changed:
+            if all(watched is not other for other in failed):
+                if watched.serial[1:] != watched.record.data_serial()[1:] and watched.namespace:
+                    self._follow(watched)
+                watched.take()
 
-    def _follow_record(self, watched: _Watched) -> None:
-        """Take over the code and the data that somebody else committed. What fails leaves the version that runs, and is tried again."""
-        known, version = watched.serial, watched.record.data_serial()
-        if known[0] != version[0]:
-            try:
-                watched.record.follow(watched.module, known[0], watched.base)
-            except Exception:
-                logger.exception("module %r: a version that was committed cannot be applied; the one before goes on", watched.record.name)
-                self.invalidated.add(watched.record._p_oid)
-                return
-        if known[1:] != version[1:] and watched.namespace:
-            self._follow(watched)
-        watched.take()
+    def _follow_code(self, changed: list[Watched]) -> list[Watched]:
+        """Take over the code that somebody else committed, together or, if that fails, each module by itself; return what failed.
+
+        That keeps the version that runs, and is tried again.
+        """
+        if not changed:
+            return []
+        first, *others = [(watched.record, watched.module, watched.serial[0], watched.base) for watched in changed]
+        try:
+            first[0].follow(*first[1:], others)
+        except Exception:
+            if others:
+                return [watched for watched in changed if self._follow_code([watched])]
+            name = first[0].name
+            logger.exception("module %r: a version that was committed cannot be applied; the one before goes on", name)
+            self.invalidated.add(first[0]._p_oid)
+            return changed
+        return []
 
     def save(self) -> None:
         """Store what has changed. ConversionError names what cannot be stored."""
@@ -297,7 +212,7 @@ class LiveData:
                 if watched.is_marked or changed or removed:
                     self._save(watched, changed, removed)
 
-    def _save(self, watched: _Watched, changed: dict[str, Any], removed: tuple[str, ...]) -> None:
+    def _save(self, watched: Watched, changed: dict[str, Any], removed: tuple[str, ...]) -> None:
         record, namespace = watched.record, watched.namespace
         data = {**{path: namespace[path] for path in record.stored_paths() if path in namespace}, **changed}
         if record._p_serial == z64:  # new in this transaction, so changed anyhow: its data may be just what the body made
@@ -314,7 +229,7 @@ class LiveData:
             advice = "a closed module's data are stored with it; add the module with run='always' to keep them in the process"
             raise ConversionError(f"{error}; {advice}", module=error.module, name=error.name) from error
 
-    def _take_back(self, watched: _Watched) -> None:
+    def _take_back(self, watched: Watched) -> None:
         if watched.is_rebound():
             watched.put_back()
         if watched.is_marked:
@@ -322,7 +237,7 @@ class LiveData:
             watched.take()
         watched.is_saved = watched.is_marked = watched.is_renewed = False
 
-    def _follow(self, watched: _Watched) -> None:
+    def _follow(self, watched: Watched) -> None:
         """Make the data of a live module what the database says."""
         data = watched.record.base_data(watched.namespace)
         stored, removed = watched.record.stored_data()

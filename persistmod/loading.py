@@ -32,6 +32,7 @@ from persistmod.errors import OtherModuleError
 from persistmod.imaging import ImageData
 from persistmod.resources import Holder, PackageFiles, ResourceReader
 from persistmod.source import Body, current_tag, to_text
+from persistmod.watching import AS_ADDED
 
 ROOT = "<persistmod>"
 
@@ -256,7 +257,7 @@ class RecordLoader(importlib.abc.InspectLoader):
             self.record.loaded(module, image)
         else:
             is_closed = image.state is not None
-            livedata.of(self.connection).watch(self.name, self.record, module, is_closed, self._pack, livedata.AS_ADDED)
+            livedata.of(self.connection).watch(self.name, self.record, module, is_closed, self._pack, AS_ADDED)
 
     def _files(self) -> PackageFiles:
         return PackageFiles(self.record.name, self.record, self.record.registry)

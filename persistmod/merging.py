@@ -40,10 +40,14 @@ def paths_of(side: Side) -> dict[int, str]:
 
 
 class Comparison:
-    """Compares values of one side with values of another; `{id: canonical name}` of the definitions of each."""
+    """Compares values of one side with values of another; `{id: canonical name}` of the definitions of each.
+
+    `moved` are pairs of functions in equal values that do the same and stand elsewhere in the source.
+    """
 
     def __init__(self, first: dict[int, str], second: dict[int, str]) -> None:
         self._first, self._second = first, second
+        self.moved: list[tuple[types.FunctionType, types.FunctionType]] = []
 
     def is_same(self, first: Any, second: Any) -> bool:
         """Return whether two values are built alike."""
@@ -68,6 +72,8 @@ class Comparison:
             if parts is None:
                 return False
             pending.extend(parts)
+        functions = [pair for pair in keep if type(pair[0]) is types.FunctionType and id(pair[0]) not in self._first]
+        self.moved += [(one, other) for one, other in functions if one.__code__ != other.__code__]
         return True
 
     def _parts(self, one: Any, other: Any) -> list[tuple[Any, Any]] | None:

@@ -72,15 +72,26 @@ class Planner(Decider):
         for found in self.pairing.classes:
             self._plan_class(found)
         for found in self.pairing.caches:
-            if self.edit.affects(found.path) or self.edit.touches(found.path):
-                self.taken.append(found.path)
-                self.changes.stale.append(found.old)
+            self._plan_cache(found)
         for name, value in sorted(self.scratch.items(), key=lambda item: self.edit.affects(item[0])):
             if not self._is_import_systems(name, value):
                 self._plan_name(name, value)
         for name in list(self.live):
             if name not in self.scratch and self._was_bound(name):
                 self.removed.append(name)
+        for new, old in self.with_live.moved:
+            if id(new) in self.made and id(new) not in self.pairing.partner:
+                self.changes.functions.append((Pair(old.__qualname__, old, new), [], []))
+
+    def _plan_cache(self, found: Pair) -> None:
+        """Have a cache emptied if its function may give something else, and take what `functools.wraps` gave it."""
+        if self.edit.affects(found.path) or self.edit.touches(found.path):
+            self.taken.append(found.path)
+            self.changes.stale.append(found.old)
+            before = vars_of(found.old)
+            self.changes.attributes += [
+                (found.old, name, value) for name, value in vars_of(found.new).items() if before.get(name, MISSING) is not value
+            ]
 
     def _is_import_systems(self, name: str, value: Any) -> bool:
         is_submodule = issubclass(type(value), types.ModuleType) and sys.modules.get(f"{self.module}.{name}") is value
@@ -171,7 +182,9 @@ class Planner(Decider):
         return id(new) in self.made and id(current) in self._standing and id(new) not in self.changes.stands_for
 
     def _stand_for(self, new: Any, current: Any) -> None:
-        """Let the live object stand for the new one, if the body made that and it is of the same kind."""
+        """Let the live object stand for the new one, if the body made that and it is of the same kind; definitions have been paired."""
+        if id(new) in self._paths:
+            return
         if (id(new) in self.made or type(new) is object) and self._type(new) is type(current) and id(new) not in self.changes.stands_for:
             self.changes.stands_for[id(new)] = current
             self._standing.add(id(current))

@@ -15,9 +15,10 @@ from __future__ import annotations
 
 import types
 import zlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import astuple
+from functools import partial
 from typing import Any
 
 from persistent import Persistent
@@ -232,22 +233,42 @@ class PersistentModule(Imaged):
     # Versions
 
     def restore_leaks(self, module: types.ModuleType) -> None:
-        """Bind what left the source and is still kept, as it was when it left."""
-        for leak in dict.fromkeys(self.leaks.values()):
-            names = [name for name, kept in self.leaks.items() if kept is leak and name not in vars(module)]
-            found = following.leaked(leak, vars(module)) if names else {}
-            vars(module).update({name: found[name] for name in names if name in found})
+        """Bind what left the source and is still kept, as it was when it left; what refers to other leaks comes after them."""
+        pending = list(dict.fromkeys(self.leaks.values()))
+        while pending:
+            missing = [(leak, error) for leak in pending if (error := self._restore_leak(leak, module)) is not None]
+            if len(missing) == len(pending):
+                raise missing[0][1]
+            pending = [leak for leak, error in missing]
 
-    def follow(self, module: types.ModuleType, known: Any, base: Image | Pack | None) -> None:
-        """Give the live module this version; `known` is the log of the one that it has, `base` what holds its image."""
+    def _restore_leak(self, leak: Leak, module: types.ModuleType) -> AttributeError | None:
+        names = [name for name, kept in self.leaks.items() if kept is leak and name not in vars(module)]
+        try:
+            found = following.leaked(leak, vars(module)) if names else {}
+        except AttributeError as error:
+            return error
+        vars(module).update({name: found[name] for name in names if name in found})
+        return None
+
+    def follow(self, module: types.ModuleType, known: Any, base: Image | Pack | None, others: Sequence[tuple[Any, ...]] = ()) -> None:
+        """Give the live module this version; `known` is the log of the one that it has, `base` what holds its image.
+
+        `others`: (record, module, known, base) of what follows with it.
+        """
+        every = ((self, module, known, base), *others)
+        with importing(self.registry) if self.registry is not None and not is_importing(self.registry) else nullcontext():
+            following.follow([record._follower(live, log, holder) for record, live, log, holder in every])
+        for record, live, _, _ in every:
+            record.restore_leaks(live)
+            datastate.put(vars(live), record.stored_data()[0])
+            loading.offer_source(record, record.filename)
+
+    def _follower(self, module: types.ModuleType, known: Any, base: Image | Pack | None) -> following.Follower:
         image = self.image(current_tag()) or imaging.always(self.body().code, "")
         edit = following.edit_between(known, self.versions)
         spec = loading.spec_of(self)
-        with importing(self.registry) if self.registry is not None and not is_importing(self.registry) else nullcontext():
-            following.follow(module, image, self.persistent_object, spec, edit, self.leaks, lambda: self._made_from(base, vars(module)))
-        self.restore_leaks(module)
-        datastate.put(vars(module), self.stored_data()[0])
-        loading.offer_source(self, self.filename)
+        made_from = partial(self._made_from, base, vars(module))
+        return following.Follower(self.name, module, image, self.persistent_object, spec, edit, self.leaks, made_from)
 
     def watch(self, module: types.ModuleType, is_closed: bool) -> None:
         """Have new versions followed, and the data of a closed module saved and taken back with the transactions of the connection."""

@@ -13,12 +13,12 @@ import importlib
 import sys
 import types
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
-from persistmod import applying, dependence, islands, journal, loading, replacing, versions
+from persistmod import applying, dependents, islands, journal, loading, replacing, versions
 from persistmod.deciding import Neighbours
-from persistmod.dependence import Edit
+from persistmod.dependents import Text
 from persistmod.errors import NotRegisteredError, PersistmodError, StorageError, UpdateError
 from persistmod.planning import Planner
 from persistmod.plans import Plan, Step
@@ -99,6 +99,10 @@ def _update_all(sources: Sequence[tuple[Any, str | bytes]], options: Options, th
     for target in targets:
         _check_writable(target.record)
     done = {target.record.name: nothing for target in targets if (nothing := _nothing_to_do(target)) is not None}
+    if 0 < len(done) < len(targets):
+        targets = [_compiled(target) for target in targets]
+        again = dependents.to_run_again(_texts(targets))
+        done = {name: nothing for name, nothing in done.items() if name not in again}
     changed = [target for target in targets if target.record.name not in done]
     if changed:
         with running_aside(changed) as runs:
@@ -117,11 +121,17 @@ def _update_all(sources: Sequence[tuple[Any, str | bytes]], options: Options, th
 def _target(module: Any, source: str | bytes) -> Target:
     record, live_module = target_of(module)
     data = to_bytes(source, record.name)
-    body = compile_source(data, record.name, record.filename) if data != record.source_bytes else _UNCHANGED
-    return Target(record, live_module, data, body)
+    target = Target(record, live_module, data, _UNCHANGED)
+    return target if data == record.source_bytes else _compiled(target)
 
 
 _UNCHANGED = Body(compile("", "", "exec"), "")
+
+
+def _compiled(target: Target) -> Target:
+    if target.body is not _UNCHANGED:
+        return target
+    return replace(target, body=compile_source(target.data, target.record.name, target.record.filename))
 
 
 def target_of(module: Any) -> tuple[PersistentModule, types.ModuleType]:
@@ -172,7 +182,7 @@ def _run_check(check: Check, found: Plan, run: Run) -> None:
 
 def _planned(runs: Runs, options: Options) -> list[tuple[Planner, Plan]]:
     """Plan all runs, each in view of the others."""
-    edits = _edits(runs)
+    edits = dependents.edits(_texts([run.target for run in runs.by_name.values()]))
     neighbours = Neighbours({id(run.scratch): run.target.module for run in runs.by_name.values()})
     planners = []
     for name, run in runs.by_name.items():
@@ -192,32 +202,13 @@ def _base_of(record: PersistentModule, namespace: dict[str, Any]) -> Callable[[]
     return lambda: record.base_namespace(namespace)
 
 
-def _edits(runs: Runs) -> dict[str, Edit]:
-    """Return what each source changes; what a module imports from another changes with it."""
-    imported: dict[str, frozenset[str]] = dict.fromkeys(runs.by_name, frozenset())
-    while True:
-        edits = {name: _edit(run, imported[name]) for name, run in runs.by_name.items()}
-        found = {name: _imported(run, edits) for name, run in runs.by_name.items()}
-        if found == imported:
-            return edits
-        imported = found
-
-
-def _edit(run: Run, imported: frozenset[str]) -> Edit:
-    target = run.target
-    names = {*vars(target.module), *vars(run.scratch)}
-    return dependence.edit(target.record.source, target.body, imported, names)
-
-
-def _imported(run: Run, edits: dict[str, Edit]) -> frozenset[str]:
-    """Return the names that a module imports from names of other modules that are affected."""
-    names: set[str] = set()
-    for statement in run.target.body.imports:
-        edit = edits.get(statement.module(run.scratch.__package__ or ""))
-        if edit is not None:
-            for name, attribute in statement.bound:
-                names |= edit.affected if attribute == "*" else {name} if attribute in edit.affected else set()
-    return frozenset(name for name in names if "." not in name)
+def _texts(targets: Iterable[Target]) -> dict[str, Text]:
+    texts = {}
+    for target in targets:
+        record = target.record
+        package = record.name if record.is_package else record.name.rpartition(".")[0]
+        texts[record.name] = Text(package, record.source, target.body, vars(target.module).keys())
+    return texts
 
 
 def _plan_replacements(planner: Planner, options: Options) -> None:

@@ -15,8 +15,8 @@ import weakref
 ATOMS = (types.NoneType, bool, int, float, complex, str, bytes, types.EllipsisType, types.NotImplementedType, range)
 IMPORT_SYSTEM = frozenset(f"__{name}__" for name in "builtins spec loader cached file path package annotations".split())
 IMPLIED = frozenset(("__dict__", "__weakref__", "_abc_impl", "__abstractmethods__", "__slotnames__"))
-ALIASES = (typing._GenericAlias, typing._UnionGenericAlias, types.GenericAlias, types.UnionType)
-UNSHARED = (tuple, frozenset, typing.ForwardRef, *ALIASES)
+TYPING = (typing._GenericAlias, typing._UnionGenericAlias, typing._CallableGenericAlias)
+UNSHARED = (tuple, frozenset, *TYPING, typing.ForwardRef, types.GenericAlias, types.UnionType)
 LRU_CACHE = type(functools.lru_cache(abs))
 HEAP_TYPE = 1 << 9
 # Caches: what is in them is nobody's state.

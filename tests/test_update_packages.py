@@ -1,8 +1,11 @@
 """Packages updated as a whole by `update_many`: modules that come, go, change and import each other."""
 
+import os
+import shutil
+
 import pytest
 import transaction
-from processes import Database
+from processes import ROOT, Database
 
 
 @pytest.fixture
@@ -51,3 +54,58 @@ def test_modules_that_cannot_be_imported_here_get_their_new_source(database, tmp
         assert registry["pack.win"].source.endswith("v = 2\n") and "winreg_" in registry["pack.win"].run_reason
         assert registry["pack.later"].run == "once"
     assert database.run("import pack.later; print(pack.v, pack.later.v)") == "2 3\n"
+
+
+def test_module_with_the_same_source_takes_what_it_imports(database):
+    same = "from pack.a import SIZE, mark\nfrom pack.a import *\nimport pack.a\nTABLE = [pack.a.SIZE]\n@mark\ndef f(): return 1\n"
+    user = "from .same import SIZE\ndouble = 2 * SIZE\n"
+    other = "from .a import mark\ndef g(): return mark(g)\n"
+    source = "SIZE = {0}\ndef mark(f):\n    f.mark = {0}\n    return f\n"
+    with database.open() as registry:
+        update(registry, _="", a=source.format(1), same=same, user=user, other=other)
+        module = registry["pack.same"].module
+        held = module.f, module.TABLE
+        plans = update(registry, _="", a=source.format(2) + "new = 3\n", same=same, user=user, other=other)
+        assert (module.SIZE, module.TABLE, module.f.mark, module.new, held) == (2, [2], 2, 3, (module.f, module.TABLE))
+        assert registry["pack.user"].module.double == 4 and not plans["pack.other"].steps and registry["pack.other"].version == 1
+    program = "from pack import same, user; print(same.SIZE, same.TABLE, same.f.mark, same.new, user.double)"
+    assert database.run(program) == "2 [2] 2 3 4\n"
+
+
+FOLLOWER = """
+import shutil
+from edited import receive
+transaction.begin()
+from pack import a, b
+f, g = a.f, b.g
+transaction.abort()
+receive(db, sys.argv[2])
+transaction.begin()
+print(a.f is f, b.g is g, f(), g(), a.limit is b.Kind.limit, a.table)
+"""
+
+
+def test_modules_that_import_each_other_are_followed_together(database, tmp_path):
+    a = "{0}\nfrom pack import b\nfrom pack.b import Kind\nlimit = Kind.limit\ntable = [limit.value]\n"
+    a += "def f(x=Kind.limit): return x is Kind.limit, {1}\n"
+    b = "import enum\nfrom pack import a\nclass Kind(enum.Enum):\n    limit = {0}\ndef g(): return a.limit is Kind.limit, {0}\n"
+    before, after = Database(tmp_path / "before"), (a.format("from pack import c", 2), b.replace("Enum", "IntEnum").format(2))
+    (tmp_path / "before").mkdir()
+    with database.open() as registry:
+        update(registry, _="", a=a.format("", 1), b=b.format(1))
+        shutil.copy(database.path, before.path)
+        registry.update_many({"pack.a": after[0], "pack.b": after[1], "pack.c": ""}, incompatible="replace")
+        transaction.commit()
+    found = before.run(FOLLOWER, database.path, environment={"PYTHONPATH": f"{ROOT}{os.pathsep}{ROOT}/tests"}.items())
+    assert found == "True True (True, 2) (True, 2) True [2]\n"
+
+
+def test_closure_of_another_module_that_left_the_source_is_kept(database):
+    a = "from .b import pipe\nhook = pipe(1)\ndef f(): return {}\n"
+    with database.open() as registry:
+        update(registry, _="", a=a.format(1), b="def pipe(n):\n    def inner(): return n\n    return inner\n")
+        a = registry["pack.a"].module
+        hook = a.hook
+        update(registry, a="def f(): return 2\n")
+        assert a.hook is hook
+    assert database.run("from pack import a; print(a.hook(), a.f())") == "1 2\n"

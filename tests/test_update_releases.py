@@ -99,6 +99,7 @@ def test_future_import_changes_what_has_not_changed(m, held):
     assert held.f is m.f and held.f.__annotations__ == {"a": "int", "return": "str"}
 
 
+RUN_ALWAYS = "    import os\n    home = os.environ.get('HOME')\n"
 GENERATED = """
     class Options:
         def __init__(self, cls): {}
@@ -119,6 +120,74 @@ def test_what_a_metaclass_put_where_the_body_had_something_follows(m, held):
     assert vars(m.Base.options) == vars(m.Schema.options) == {"a": 1, "b": 2}
 
 
+@edit(RUN_ALWAYS + GENERATED.format("self.a = 1"), RUN_ALWAYS + GENERATED.format("self.a, self.b = 1, 2"), held="options = m.Base.options")
+def test_what_a_metaclass_put_where_the_body_had_something_follows_where_the_body_runs_always(m, held):
+    assert held.options is m.Base.options
+    assert vars(m.Base.options) == vars(m.Schema.options) == {"a": 1, "b": 2}
+
+
 @edit(MARKED.format(""), MARKED.format("").replace("default=__marker", "default=__marker, more=1"), held="c = m.Cache()")
 def test_private_sentinel_of_a_class_is_that_of_new_defaults(m, held):
     assert held.c.get() and m.Cache().get()
+
+
+@edit(
+    "class _Unbound(dict):\n    @property\n    def maxsize(self): return None\n    class Info: pass\ndef f(): return _Unbound()\n",
+    "def f(): return {}\n",
+    "def f(): return {1: 2}\n",
+    held="old = m.f()",
+    kept=True,
+)
+def test_class_with_properties_that_left_the_source_is_restored(m, held):
+    assert m._Unbound().maxsize is None and m._Unbound.Info.__qualname__ == "_Unbound.Info" and m.f() == {1: 2}
+
+
+@edit(
+    "def make(a):\n    def inner(): return a\n    return inner\nhook = make(1)\ndef f(x=hook): return x()\ndef g(): return 1\n",
+    "def make(a):\n    def inner(): return a\n    return inner\nhook = make(1)\ndef g(): return 2\n",
+    "def g(): return 3\n",
+    kept=True,
+)
+def test_what_left_the_source_may_refer_to_what_left_it_later(m):
+    assert m.f() == 1 and m.f.__defaults__[0] is m.hook and m.g() == 3
+
+
+@edit("from textwrap import dedent, wrap\ndef f(): return 1\n", "from textwrap import dedent as _dedent\ndef f(): return 2\n", kept=True)
+def test_imported_name_that_left_the_source_is_that_of_the_other_module(m):
+    import textwrap
+
+    assert m.dedent is textwrap.dedent and m.wrap is textwrap.wrap and m.f() == 2
+
+
+MOVED = """
+{}
+    import functools
+    table = {{"in": lambda a, b: a in b}}
+    def f(key=lambda x: x): return key(1)
+    @functools.lru_cache
+    def g(a: {}) -> int:
+        "{}"
+        return a
+"""
+
+
+@edit(MOVED.format("", "str", "old"), MOVED.format("    # moved\n    n = 1\n", "bytes", "new"), held="g, key = m.g, m.table['in']")
+def test_functions_in_values_stand_where_the_source_has_them(m, held):
+    assert m.table["in"] is held.key and held.key.__code__.co_firstlineno == m.f.__code__.co_firstlineno - 1
+    assert held.g is m.g and m.g.__doc__ == "new" and m.g.__annotations__ == {"a": bytes, "return": int} and m.g(3) == 3
+
+
+FORM = """
+class Base:
+    __slots__ = ("a",)
+class Form(Base):
+    {}
+    def __init__(self): super().__init__()
+    def size(self): return {}
+form = Form()
+"""
+
+
+@edit(FORM.format("__slots__ = ()", 1), FORM.format("b = 1", 2), held="form = m.form", incompatible="replace")
+def test_class_whose_methods_have_it_in_their_cells_is_replaced(m, held):
+    assert type(m.form) is m.Form and m.form.size() == 2 and m.Form().size() == 2

@@ -55,7 +55,7 @@ def update(folder: str, names: list[str], releases: list[str], options: dict[str
                 transaction.abort()
                 return [*steps, {"problem": traceback.format_exc()}]
             shutil.copy(f"{folder}/app.fs", f"{folder}/step{len(steps)}.fs")
-            modules = loaded(names)
+            modules = loaded(names, registry)
             steps.append({
                 "problem": None, "seconds": seconds, "plans": plans, "state": described(modules, registry), "held": wrong(held),
                 "left": {name: sorted(registry[name].leaks) for name in registry},
@@ -79,7 +79,7 @@ def follow(folder: str, names: list[str], last: list[str]) -> list[dict[str, Any
                 receive(registry._p_jar.db(), f"{folder}/step{number}.fs")
             transaction.begin()
             import_all(names, registry)
-            modules = loaded(names)
+            modules = loaded(names, registry)
             steps.append({"problem": None, "state": described(modules, registry), "held": wrong(held)})
             hold(held, modules)
     return steps
@@ -172,17 +172,20 @@ def import_all(names: list[str], registered: Any) -> None:
                     raise
 
 
-def loaded(names: list[str]) -> dict[str, types.ModuleType]:
-    """Return the live modules of the packages."""
+def loaded(names: list[str], registry: Any = None) -> dict[str, types.ModuleType]:
+    """Return the live modules of the packages; what has been removed stays where it is in use."""
     found = {name: module for name, module in sys.modules.items() if name.partition(".")[0] in names}
-    return {name: module for name, module in sorted(found.items()) if type(module) is types.ModuleType}
+    found = {name: module for name, module in sorted(found.items()) if type(module) is types.ModuleType}
+    return found if registry is None else {name: module for name, module in found.items() if name in registry}
 
 
 def described(modules: dict[str, types.ModuleType], registry: Any) -> dict[str, dict[str, str]]:
     """Describe modules without what has left their sources."""
-    left = {name: registry[name].leaks if name in registry else {} for name in modules}
-    kept = {name: {key: value for key, value in vars(module).items() if key not in left[name]} for name, module in modules.items()}
-    return {name: describe(namespace) for name, namespace in kept.items()}
+    return {name: describe(without(vars(module), registry[name].leaks if name in registry else ())) for name, module in modules.items()}
+
+
+def without(namespace: dict[str, Any], names: Any) -> dict[str, Any]:
+    return {name: value for name, value in namespace.items() if name not in names}
 
 
 # What is held
@@ -203,7 +206,7 @@ def things_of(path: str, value: Any) -> Iterator[tuple[str, str, Any]]:
     if not isinstance(value, type):
         return
     instance = instance_of(value)
-    if instance is not None:
+    if type(instance) is value:
         yield f"{path}()", "instance", instance
     for name, member in vars(value).items():
         if isinstance(member, classmethod) and type(member.__func__) is types.FunctionType:
@@ -235,7 +238,7 @@ def problem_of(path: str, kind: str, thing: Any) -> str | None:
     current: Any = sys.modules[module]
     for part in name.removesuffix("()").split("."):
         current = vars(current).get(part)
-    if current is None:
+    if current is None or getattr(current, "__module__", module) != module:
         return None
     if kind == "instance":
         return None if not isinstance(current, type) or type(thing) is current else f"it is of another {type(thing)}"

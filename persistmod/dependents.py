@@ -1,0 +1,90 @@
+"""What an edit of some modules affects in others that import them.
+
+A name that is imported is affected with the name that it is imported from; the name of a module, with anything in that. A module whose
+source is the same has to run again if it imports what will be another object (definitions keep theirs), or if its body reads, when
+it runs, anything that is affected: a base class, a decorator, a constant.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import dataclass
+
+from persistmod import dependence
+from persistmod.dependence import Edit
+from persistmod.source import Body, ImportStatement
+
+Names = frozenset[str]
+
+
+@dataclass(frozen=True, slots=True)
+class Text:
+    """Two versions of a source; `package` is what relative imports start from, `names` stand in the module."""
+
+    package: str
+    before: str
+    body: Body
+    names: Collection[str]
+
+    @property
+    def imports(self) -> tuple[ImportStatement, ...]:
+        """What the new version imports."""
+        return self.body.imports
+
+
+def edits(texts: Mapping[str, Text]) -> dict[str, Edit]:
+    """Return what each source changes; what a module imports from another changes with it."""
+    imported: dict[str, Names] = dict.fromkeys(texts, frozenset())
+    while True:
+        found = {name: _edit(text, imported[name]) for name, text in texts.items()}
+        affected = {name: edit.affected for name, edit in found.items()}
+        again = {name: _imported(text, affected) for name, text in texts.items()}
+        if again == imported:
+            return found
+        imported = again
+
+
+def _edit(text: Text, imported: Names) -> Edit:
+    return dependence.edit(text.before, text.body, imported, {*text.names, *text.body.slices})
+
+
+def to_run_again(texts: Mapping[str, Text]) -> set[str]:
+    """Return the names of the modules whose source is the same and whose body has to run again."""
+    affected = {name: edit.affected for name, edit in edits(texts).items()}
+    same = [name for name, text in texts.items() if text.before == text.body.text]
+    exchanged = {name: affected[name] - _kept(texts[name]) for name in texts if name not in same}
+    found: set[str] = set()
+    while True:
+        known = dict(exchanged)
+        for name in same:
+            text = texts[name]
+            names = _imported(text, exchanged)
+            if name in found or names or _imported(text, affected) & dependence.reads_now(dependence.statements(text.before)):
+                found.add(name)
+                bound = frozenset(bound for statement in text.imports for bound, attribute in statement.bound)
+                exchanged[name] = names | (affected[name] - _kept(text) - bound)
+        if exchanged == known:
+            return found
+
+
+def _kept(text: Text) -> Names:
+    """Return the names of definitions that were there: these objects stay."""
+    before, after = dependence.statements(text.before), dependence.statements(text.body.text)
+    return dependence.definitions_of(before) & dependence.definitions_of(after)
+
+
+def _imported(text: Text, names: Mapping[str, Names]) -> Names:
+    """Return the names that a module binds to what is among `names` of other modules."""
+    return frozenset(name for statement in text.imports for name in _bound(statement, text.package, names) if "." not in name)
+
+
+def _bound(statement: ImportStatement, package: str, names: Mapping[str, Names]) -> Iterator[str]:
+    module = statement.module(package)
+    for name, attribute in statement.bound:
+        if attribute == "*":
+            yield from names.get(module, ())
+        elif attribute in ("", "."):
+            if any(names.get(imported) for imported in statement.modules(package)):
+                yield name
+        elif attribute in names.get(module, ()) or names.get(f"{module}.{attribute}"):
+            yield name
