@@ -15,7 +15,7 @@ source = registry["shop.pricing"].source.replace(
     "    return total * 9 // 10 if total >= 1000 else total\n",
 )
 
-registry.remove("shop.pricing")
-registry.add("shop.pricing", source)
+with persistmod.importing(registry):
+    print(registry.update("shop.pricing", source))
 transaction.commit()
 db.close()
