@@ -36,12 +36,16 @@ from persistmod.writes import Writes
 
 @dataclass(frozen=True, slots=True)
 class Version:
-    """What an update decided: paths that came or whose new values count, paths that were merged item by item, names that went."""
+    """What an update decided: paths that came or whose new values count, paths that were merged item by item, names that went.
+
+    `apart`: names that were bound to new objects, which leave the old ones to their holders.
+    """
 
     id: str
     taken: frozenset[str]
     merged: frozenset[str]
     removed: frozenset[str]
+    apart: frozenset[str] = frozenset()
 
 
 class Logged(Edit):
@@ -75,14 +79,23 @@ class Everything(Edit):
 
 def edit_between(known: tuple[Version, ...], current: tuple[Version, ...]) -> Edit:
     """Return what lies between two versions, from their logs, back or forth; everything, if they have nothing in common any more."""
-    common = {version.id for version in known} & {version.id for version in current}
-    if not common and len(known) + len(current) > LOG_LENGTH:
+    if not {version.id for version in known} & {version.id for version in current} and len(known) + len(current) > LOG_LENGTH:
         return Everything(frozenset(), frozenset(), frozenset())
-    between = [version for version in (*known, *current) if version.id not in common]
+    between = _between(known, current)
     taken: frozenset[str] = frozenset().union(*(version.taken for version in between))
     removed: frozenset[str] = frozenset().union(*(version.removed for version in between))
     merged: frozenset[str] = frozenset().union(*(version.merged for version in between))
     return Logged(taken | removed, merged, taken | removed)
+
+
+def apart_between(known: tuple[Version, ...], current: tuple[Version, ...]) -> frozenset[str]:
+    """Return the names that were bound to new objects between two versions."""
+    return frozenset().union(*(version.apart for version in _between(known, current)))
+
+
+def _between(known: tuple[Version, ...], current: tuple[Version, ...]) -> list[Version]:
+    common = {version.id for version in known} & {version.id for version in current}
+    return [version for version in (*known, *current) if version.id not in common]
 
 
 # How many versions the log of a record goes back.
@@ -104,6 +117,7 @@ class Follower:
     edit: Edit
     leaked: Mapping[str, object]
     base: FindBase
+    apart: frozenset[str]
 
 
 def follow(followers: Sequence[Follower]) -> Writes:
@@ -113,7 +127,7 @@ def follow(followers: Sequence[Follower]) -> Writes:
     planners = [
         Planner(
             follower.name, vars(follower.module), vars(scratch), made, follower.edit, follower.base, loading.retired(follower.module),
-            neighbours,
+            neighbours, follower.apart.__contains__,
         )
         for follower, scratch, made in runs
     ]

@@ -51,10 +51,11 @@ class Planner(Decider):
 
     def __init__(
         self, module: str, live: dict[str, Any], scratch: dict[str, Any], made: dict[int, Any], edit: Edit, base: FindBase,
-        retired: dict[str, Any], neighbours: Neighbours, overwrite: bool = False,
+        retired: dict[str, Any], neighbours: Neighbours, is_apart: Callable[[str], bool] = lambda name: False,
     ) -> None:
         super().__init__(module, live, scratch, made, edit, base, retired, neighbours)
-        self.pairing: Pairing = pair(self.old, self.new, lambda name: overwrite and edit.affects(name))
+        self._is_apart = is_apart
+        self.pairing: Pairing = pair(self.old, self.new, is_apart)
         self.pairing.partner.update(neighbours.modules)
         self.changes = Changes(stands_for=self.pairing.partner)
         self.steps: list[Step] = []
@@ -195,6 +196,8 @@ class Planner(Decider):
     def _refill(self, path: str, new: Any, current: Any, base: Callable[[dict[str, Any]], Any]) -> bool:
         """Have a live container or instance take the contents of the new one, so that its holders follow."""
         if self._type(new) is not type(current) or id(new) not in self.made or id(new) in self.changes.stands_for:
+            return False
+        if self._is_apart(path):
             return False
         if type(current) not in CONTAINERS and not self._is_refillable(new, current):
             return False

@@ -189,13 +189,17 @@ def _planned(runs: Runs, options: Options) -> list[tuple[Planner, Plan]]:
         record, namespace = run.target.record, vars(run.target.module)
         planner = Planner(
             name, namespace, vars(run.scratch), run.observation.made or {}, edits[name], _base_of(record, namespace),
-            loading.retired(run.target.module), neighbours, options.mode == "overwrite",
+            loading.retired(run.target.module), neighbours, edits[name].affects if options.mode == "overwrite" else _never,
         )
         planners.append(planner)
     for planner in planners:
         planner.plan()
         _plan_replacements(planner, options)
     return [(planner, _plan_of(planner, runs.by_name[planner.module], options)) for planner in planners]
+
+
+def _never(name: str) -> bool:
+    return False
 
 
 def _base_of(record: PersistentModule, namespace: dict[str, Any]) -> Callable[[], dict[str, Any] | None]:
@@ -292,9 +296,10 @@ def _relinker(runs: Runs, planners: list[Planner]) -> Relinker:
 def _version(run: Run, planner: Planner, options: Options) -> versions.NewVersion:
     back = {name for name in vars(run.scratch) if name in run.target.record.leaks}
     names = {*(name for name, value in planner.changes.binds), *_IDENTITY, *back}
+    apart = {name for name, value in planner.changes.binds} if options.mode == "overwrite" else set()
     return versions.NewVersion(
         run.target.data, run.target.body, run.image, run.persistent, {*planner.taken, *planner.removed_paths},
-        planner.merged, planner.removed, options.removed == "leak", names,
+        planner.merged, planner.removed, options.removed == "leak", names, apart,
     )
 
 

@@ -26,7 +26,10 @@ from persistmod.writes import Writes
 
 @dataclass(frozen=True, slots=True)
 class NewVersion:
-    """What a record takes with a new version; `names` are those that the update bound or deleted in the live namespace."""
+    """What a record takes with a new version; `names` are those that the update bound or deleted in the live namespace.
+
+    `apart`: those of them that leave the old objects to their holders.
+    """
 
     source: bytes
     body: Body
@@ -37,6 +40,7 @@ class NewVersion:
     removed: list[str]
     keep_removed: bool
     names: set[str]
+    apart: set[str]
 
 
 def renew(record: PersistentModule, module: Any, version: NewVersion, writes: Writes) -> None:
@@ -58,7 +62,7 @@ def renew(record: PersistentModule, module: Any, version: NewVersion, writes: Wr
         record._images = {current_tag(): Image(version.image)}
         record.leaks = leaks
         taken, merged, removed = frozenset(version.taken), frozenset(version.merged), frozenset(version.removed)
-        record.versions = (*record.versions[1 - LOG_LENGTH :], Version(uuid.uuid4().hex, taken, merged, removed))
+        record.versions = (*record.versions[1 - LOG_LENGTH :], Version(uuid.uuid4().hex, taken, merged, removed, frozenset(version.apart)))
         definition_states.extend(_redefine(record, namespace, slices, leaks))
         if stored is not None:
             record.save_data(stored[0], namespace, stored[1])

@@ -70,6 +70,15 @@ def test_version_is_carried_from_version_to_version(registry):
     assert {leaked.name: leaked.version for leaked in registry.leaks()} == {**dict.fromkeys(NAMES, 1), "more": 3}
 
 
+def test_class_that_returns_is_the_one_that_left(registry):
+    shop = sys.modules["shop"]
+    plain, used, instance = shop.Plain, shop.used, shop.Plain()
+    leave(registry)
+    leave(registry, BEFORE.replace("return super().__repr__()", "return 'again'").replace("return 1", "return 10"))
+    assert shop.Plain is plain and shop.used is used and instance.again() == "again" and used() == 10
+    assert registry.leaks() == [] and not registry["shop"].leaks
+
+
 def test_nothing_left_nothing_found(registry):
     assert registry.leaks() == registry.reap() == []
 
