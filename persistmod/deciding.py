@@ -76,7 +76,7 @@ class Decider:
         if not (is_touched or is_affected) or self.with_live.is_same(new, current):
             return "keep"
         is_affected = is_affected and not self._is_base(new, base)
-        if is_affected and ".<" in path and type(new) is type(current) and type(new) in CONTAINERS:
+        if is_affected and path.endswith(">") and type(new) is type(current) and type(new) in CONTAINERS:
             self.merged.append(path)  # what a function holds, as that of singledispatch does, is not what a statement says, but adds to
             return "merge"
         if is_affected:

@@ -264,7 +264,7 @@ class Planner(Decider):
             (name, after[name])
             for name in after
             if after[name] is not before[name]
-            and self.decide(found.path, after[name], before[name], places.attribute(found.path, name)) == "take"
+            and self.decide(found.path, after[name], before[name], places.attribute(found.path, name)) != "keep"
         ]
         for name, value in found.new.__dict__.items():
             current = found.old.__dict__.get(name, MISSING)

@@ -108,6 +108,12 @@ def follow(folder, edits):
 
 def receive(db, path):
     """Put what another database has committed since into this one, as its server would."""
+    for _ in received(db, path):
+        """Nothing is done between two transactions."""
+
+
+def received(db, path):
+    """Yield the ids of the objects of each transaction that another database has committed since, when this one has it, too."""
     storage = db.storage
     last = storage.lastTransaction()
     with closing(FileIterator(path)) as transactions:
@@ -122,6 +128,31 @@ def receive(db, path):
             storage.tpc_vote(committed)
             storage.tpc_finish(committed)
             db._mvcc_storage.invalidate(committed.tid, oids)
+            yield oids
+
+
+def describe_each(folder, names):
+    """Follow the commits of a database one by one; return `{module: [what it is after each commit of its own]}`."""
+    place = Path(folder, "following")
+    place.mkdir()
+    shutil.copy(f"{folder}/before.fs", place / "app.fs")
+    found = {name: [] for name in names}
+    with registry_of(place) as registry:
+        for oids in received(registry._p_jar.db(), f"{folder}/app.fs"):
+            transaction.begin()
+            for name in found:
+                if name in registry and registry[name]._p_oid in oids:
+                    found[name].append(describe(vars(importlib.import_module(name))))
+    return found
+
+
+def describe_all(folder, names):
+    """Import modules as they are now; return `{module: what it is}`."""
+    place = Path(folder, "found")
+    place.mkdir()
+    shutil.copy(f"{folder}/app.fs", place / "app.fs")  # another process may have the database open
+    with registry_of(place):
+        return {name: describe(vars(importlib.import_module(name))) for name in names}
 
 
 def take_back(folder, edits):

@@ -389,3 +389,12 @@ def test_singledispatch_loses_an_implementation(m, held):
 def test_singledispatch_takes_what_clients_register_later(m, held):
     held.register(str, lambda value: "client")
     assert held.register is m.show.register and [m.show(None), m.show(1), m.show("")] == ["any new", "int new", "client"]
+
+
+@edit(
+    DECORATOR + "    @deco(2)\n    def f(n, *, k=4): return n + k\n",
+    DECORATOR + "    @deco(2)\n    def f(n, *, k=1): return n + k\n",
+    held="inner = m.f.__wrapped__",
+)
+def test_keyword_default_of_a_wrapped_function(m, held):
+    assert held.inner(1) == 2 and held.inner is m.f.__wrapped__
