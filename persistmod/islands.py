@@ -30,6 +30,7 @@ def join(registered: list[type], relinker: Relinker, writes: Writes) -> None:
     for value in held:
         if id(value) in exchanged:
             exchanged.update({id(reference): again for reference, again in weak_references(value, exchanged[id(value)])})
+    held.clear()  # it is no holder
     _exchange(exchanged, relinker, writes)
     for cls in registered:
         _register_again(cls, exchanged, writes)

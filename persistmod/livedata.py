@@ -39,6 +39,7 @@ class LiveData:
         self._is_registered = False
         # Records of which the connection has been told that they are out of date.
         self.invalidated: set[Any] = set()
+        self.waiting: list[Callable[[], object]] = []  # what is to be done when another module has been loaded
         self._imports_under_way = 0
         # What had changed when the first body of the imports under way began, by module and name; None if none has.
         self._changed_before: dict[tuple[str, str], Any] | None = None
@@ -63,6 +64,9 @@ class LiveData:
         """Watch a module that has just been loaded, or added; `base` to `stored` are the DataRecord's, which is not read here."""
         namespace = vars(module) if is_closed else {}
         self._put(name, Watched(record, module, namespace, dict(namespace), serial, stored, base))
+        waiting, self.waiting = self.waiting, []
+        for action in waiting:
+            action()
 
     def _put(self, name: str, watched: Watched) -> None:
         self._drop(name)

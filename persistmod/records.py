@@ -233,12 +233,18 @@ class PersistentModule(Imaged):
     # Versions
 
     def restore_leaks(self, module: types.ModuleType) -> None:
-        """Bind what left the source and is still kept, as it was when it left; what refers to other leaks comes after them."""
+        """Bind what left the source and is still kept, as it was when it left; what refers to other leaks comes after them.
+
+        What refers to a leak of a module that is being loaded still is tried again after that.
+        """
         pending = list(dict.fromkeys(self.leaks.values()))
         while pending:
             missing = [(leak, error) for leak in pending if (error := self._restore_leak(leak, module)) is not None]
             if len(missing) == len(pending):
-                raise missing[0][1]
+                if self._p_jar is None:
+                    raise missing[0][1]
+                livedata.of(self._p_jar).waiting.append(partial(self.restore_leaks, module))
+                return
             pending = [leak for leak, error in missing]
 
     def _restore_leak(self, leak: Leak, module: types.ModuleType) -> AttributeError | None:

@@ -90,12 +90,16 @@ def weak_references(value: Any, live: Any) -> list[tuple[Any, Any]]:
 def without_duplicates(items: list[Any], exchanged: dict[int, Any]) -> list[Any]:
     """Return items with the live ones in place of the new ones; a new one whose live one is in the list already goes."""
     there = [item for item in items if id(item) not in exchanged]
+    ids = set(map(id, there))
     found = []
     for item in items:
         live = exchanged.get(id(item), item)
-        if live is item or not any(_is_alike(live, known) for known in there):
+        if live is item or not (id(live) in ids or any(_is_alike(live, known) for known in (there if type(live) in _BY_CONTENT else ()))):
             found.append(live)
     return found
+
+
+_BY_CONTENT = (tuple, str, int, bytes)
 
 
 def _is_alike(one: Any, other: Any) -> bool:

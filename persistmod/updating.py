@@ -75,7 +75,7 @@ def plan(
     found = _nothing_to_do(target)
     if found is None:
         with running_aside([target]) as runs:
-            ((planner, found),) = _planned(runs, options)
+            ((planner, found),) = _planned(runs, options, _texts([target]))
             runs.take_back()
     return found.with_apply(lambda: _apply_plan(found, target, options))
 
@@ -101,12 +101,14 @@ def _update_all(sources: Sequence[tuple[Any, str | bytes]], options: Options, th
     done = {target.record.name: nothing for target in targets if (nothing := _nothing_to_do(target)) is not None}
     if 0 < len(done) < len(targets):
         targets = [_compiled(target) for target in targets]
-        again = dependents.to_run_again(_texts(targets))
+    texts = _texts(targets) if len(done) < len(targets) else {}
+    if done and texts:
+        again = dependents.to_run_again(texts)
         done = {name: nothing for name, nothing in done.items() if name not in again}
     changed = [target for target in targets if target.record.name not in done]
     if changed:
         with running_aside(changed) as runs:
-            planned = _planned(runs, options)
+            planned = _planned(runs, options, texts)
             _refuse(planned)
             for run, (_, found) in zip(runs.by_name.values(), planned, strict=True):
                 for check in options.checks:
@@ -180,9 +182,9 @@ def _run_check(check: Check, found: Plan, run: Run) -> None:
 # Planning
 
 
-def _planned(runs: Runs, options: Options) -> list[tuple[Planner, Plan]]:
+def _planned(runs: Runs, options: Options, texts: dict[str, Text]) -> list[tuple[Planner, Plan]]:
     """Plan all runs, each in view of the others."""
-    edits = dependents.edits(_texts([run.target for run in runs.by_name.values()]))
+    edits = dependents.edits({name: texts[name] for name in runs.by_name})
     neighbours = Neighbours({id(run.scratch): run.target.module for run in runs.by_name.values()})
     planners = []
     for name, run in runs.by_name.items():

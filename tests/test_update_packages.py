@@ -109,3 +109,13 @@ def test_closure_of_another_module_that_left_the_source_is_kept(database):
         update(registry, a="def f(): return 2\n")
         assert a.hook is hook
     assert database.run("from pack import a; print(a.hook(), a.f())") == "1 2\n"
+
+
+def test_leaks_may_refer_to_those_of_a_module_that_imports_theirs(database):
+    mark = "def mark(): return 1\n"
+    with database.open() as registry:
+        update(registry, _="", a=mark + "from .b import f\n", b="from . import a\ndef f(): return a.mark\n")
+        assert registry["pack.a"].module.f() is registry["pack.a"].module.mark
+        update(registry, a=mark + "from .b import f\n", b="from .a import mark\ndef f(): return mark\n")
+        update(registry, a="from .b import f\n", b="def f(): return 3\n")
+    assert database.run("from pack import a, b; print(a.mark is b.mark, a.mark(), a.f())") == "True 1 3\n"

@@ -85,7 +85,7 @@ def processes(name: str, folder: str) -> dict[str, Steps]:
 @pytest.mark.parametrize("history", histories(), ids=str)
 def test_every_release_is_what_a_plain_import_gives(history: History, tmp_path_factory: pytest.TempPathFactory) -> None:
     found = processes(history.name, str(tmp_path_factory.mktemp(history.name)))
-    assert len(history.versions) > 6
+    assert len(history.versions) >= 6
     assert [step["problem"] for step in found["update"]] == [None] * len(history.versions)
     for process in ("plain", "find", "follow"):
         for version, updated, step in zip(history.versions, found["update"], found[process], strict=True):
