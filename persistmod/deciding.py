@@ -57,6 +57,7 @@ class Decider:
         neighbours.live.update({id(live): f"{id(live)}" for live in neighbours.modules.values()})
         neighbours.new.update({key: f"{id(live)}" for key, live in neighbours.modules.items()})
         self.with_live = Comparison(neighbours.new, neighbours.live)
+        self.live_with_base = self.with_live  # until there is a base
         self.taken: list[str] = []
         self.merged: list[str] = []
 
@@ -124,7 +125,9 @@ class Decider:
             side = Side(self.module, self._base, lambda value: True)
             self._base_paths = paths_of(side)
             base_paths = {key: f"{self.module}:{path}" for key, path in self._base_paths.items()}
-            self._with_base = Comparison(self._neighbours.new, {**self._neighbours.live, **base_paths})
+            names = {**self._neighbours.live, **base_paths}
+            self._with_base = Comparison(self._neighbours.new, names)
+            self.live_with_base = Comparison(self._neighbours.live, names)
         try:
             return find(self._base or {})
         except (KeyError, AttributeError, IndexError, TypeError, ValueError):

@@ -305,3 +305,26 @@ def test_annotations_of_the_module(m, held):
 )
 def test_special_names_of_the_module(m):
     assert m.__doc__ == "new" and m.__all__ == ["f", "g"] and m.__version__ == "2"
+
+
+NUMBERS = "table = []\ndef add(n): table.append(n)\nfor n in range({0}): add({1})\n"
+
+
+@edit(NUMBERS.format(4, "n"), NUMBERS.format(2, "n * 10"), held="table = m.table; table.append('mine')", kept=True, fresh=False)
+def test_items_that_statements_add_are_merged_with_those_of_clients(m, held):
+    assert held.table is m.table and m.table == [0, "mine", 10]
+    m.table.remove("mine")
+
+
+@edit(NUMBERS.format(2, "[0]"), NUMBERS.format(3, "[0]"), held="table = m.table")
+def test_equal_items_are_counted(m, held):
+    assert held.table is m.table == [[0], [0], [0]]
+
+
+@edit(
+    NUMBERS.format(20000, "(n, [n])"), NUMBERS.format(20001, "(n, [n])"),
+    held="table = m.table; table.append('mine')", kept=True, fresh=False,
+)
+def test_merge_of_a_large_table(m, held):
+    assert held.table is m.table and m.table[-2:] == ["mine", (20000, [20000])] and len(m.table) == 20002
+    m.table.clear()
