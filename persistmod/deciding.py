@@ -111,6 +111,11 @@ class Decider:
         path = self._old_paths.get(id(current))
         return base is current if path is None else self._base_paths.get(id(base)) == path
 
+    def is_changed_since(self, current: Any, base: Callable[[dict[str, Any]], Any]) -> bool:
+        """Return whether a live value is known to be another than the one that the last run made."""
+        made = self.base_value(base)
+        return made is not MISSING and not self.live_with_base.is_same(current, made)
+
     def is_gone(self, value: Any) -> bool:
         """Return whether a value is a definition of the live module that the new one has no more."""
         path = self._old_paths.get(id(value))

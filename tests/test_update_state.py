@@ -1,6 +1,9 @@
 """Runtime state in updates: base, current and new are merged; what no edit concerns stays as it became."""
 
 from edits import edit
+from processes import Database
+
+import persistmod
 
 COUNTER = "count = 0\ndef hit():\n    global count\n    count += 1\n    return {}\n"
 
@@ -328,3 +331,15 @@ def test_equal_items_are_counted(m, held):
 def test_merge_of_a_large_table(m, held):
     assert held.table is m.table and m.table[-2:] == ["mine", (20000, [20000])] and len(m.table) == 20002
     m.table.clear()
+
+
+def test_plan_says_where_both_changed(tmp_path):
+    import sys
+
+    with Database(tmp_path).open() as registry:
+        registry.add("shop", "x = 1\ntable = [1]\ny = 1\n")
+        sys.modules["shop"].x = 5
+        sys.modules["shop"].table.append(2)
+        plan = persistmod.plan("shop", "x = 2\ntable = [3]\ny = 2\n")
+        said = {step.name: "at run time it had changed, too" in step.reason for step in plan.steps}
+        assert said == {"x": True, "table": True, "y": False}
