@@ -15,7 +15,7 @@ from persistmod import classes, forwarding, replacing
 from persistmod.classes import slot_of, values_of
 from persistmod.deciding import CONTAINERS
 from persistmod.functions import contents
-from persistmod.merging import MISSING, Comparison
+from persistmod.merging import MISSING, Comparison, Pool
 from persistmod.namespace import vars_of
 from persistmod.pairing import Pair
 from persistmod.planning import Planner
@@ -67,12 +67,17 @@ class Ready:
         """Return a container and what it holds after the merge: what the new body has and the old had not is added or exchanged."""
         planner, known = self.planner, base is not MISSING
         same = planner.with_base() if known else None
+        if known and planner.live_with_base.is_same(current, base):
+            return current, _contents_of(new, resolve)[1]
         if isinstance(new, dict):
             merged = _merged_dict(current, new, base if known else {}, same, resolve)
             gone = [key for key, value in merged.items() if key not in new and (planner.is_gone(value) or planner.is_gone(key))]
             return current, {key: value for key, value in merged.items() if key not in gone}
         kept = [item for item in current if not planner.is_gone(item)]
-        return current, _merged_items(kept, new, base if known else (), same, resolve, planner.with_live)
+        if same is not None:
+            kept, new = _without_common(kept, new, base, same, planner)
+        live = Pool(kept, planner.with_live)
+        return current, type(current)([*kept, *(resolve(item) for item in new if not live.take(item))])
 
     def write(self, writes: Writes) -> None:
         self._forget_subclasses(writes)
@@ -175,11 +180,12 @@ def _merged_dict(current: Any, new: Any, base: Any, same: Comparison | None, res
     return merged
 
 
-def _merged_items(kept: list[Any], new: Any, base: Any, same: Comparison | None, resolve: Any, with_live: Comparison) -> Any:
-    """Return what is kept, then the items that the new body has and the old had not; of what stands there already none comes twice."""
-    added = [item for item in new if not any(same is not None and same.is_same(item, known) for known in base)]
-    fresh = [item for item in added if not any(resolve(item) is known or with_live.is_same(item, known) for known in kept)]
-    return type(new)([*kept, *map(resolve, fresh)])
+def _without_common(kept: list[Any], new: Any, base: Any, same: Comparison, planner: Planner) -> tuple[list[Any], list[Any]]:
+    """Return what is kept without what the new body has no more, and what the new body has and the old had not."""
+    known = Pool(base, same)
+    added = [item for item in new if not known.take(item)]
+    gone = Pool(known.rest(), planner.live_with_base)
+    return [item for item in kept if not gone.take(item)], added
 
 
 def _clear(writes: Writes, cache: Any) -> None:

@@ -9,7 +9,6 @@ A module is closed if there is no reason against it. The reasons are sentences f
 
 from __future__ import annotations
 
-import abc
 import builtins
 import gc
 import inspect
@@ -35,7 +34,6 @@ from persistmod.source import Body, ImportStatement
 from persistmod.state import ImportStep, stored_items
 
 _ENVIRON = {function.__code__ for function in vars(type(os.environ)).values() if isinstance(function, types.FunctionType)}
-_REGISTER = abc.ABCMeta.register.__code__
 _GENERATED = ("__annotations__", "__conditional_annotations__")
 
 # Built-in functions, by module: results that differ between processes, effects that do not stay in the namespace.
@@ -108,7 +106,6 @@ class Observer(Making):
         self._statements: dict[tuple[str, int, tuple[str, ...]], list[ImportStatement]] = {}
         for statement in statements:
             self._statements.setdefault((statement.name, statement.level, statement.fromlist), []).append(statement)
-        self._registered: list[type] = []
         self.own = {id(namespace)}
         self._way_back = WayBack()
         # Imports as a flat list of atoms: a tuple or an object for each would be taken for something that the body made.
@@ -204,20 +201,18 @@ class Observer(Making):
     # Calls
 
     def called(self, frame: types.FrameType, event: str, argument: Any) -> None:
+        super().called(frame, event, argument)
         if event == "call":
             self._python_call(frame)
         elif event == "c_call":
             self._builtin_call(frame, argument)
 
     def _python_call(self, frame: types.FrameType) -> None:
-        code = frame.f_code
-        if code in _ENVIRON:
+        if frame.f_code in _ENVIRON:
             self.observation.because("its body reads os.environ")
-        elif code is _REGISTER:
-            self._registered.append(frame.f_locals["cls"])
         elif frame.f_globals is self.observation.namespace:
             return
-        elif frame.f_globals.get("__name__") in _READING_MODULES and not code.co_name.startswith("<"):
+        elif frame.f_globals.get("__name__") in _READING_MODULES and not frame.f_code.co_name.startswith("<"):
             self._foreign_call(frame)
 
     def _foreign_call(self, frame: types.FrameType) -> None:
@@ -269,11 +264,11 @@ class Observer(Making):
             observation.because("its body runs the garbage collector")
         observation.made = self.made()
         observation.ignored_holders = self.outside.own_containers()
-        for cls in self._registered:
+        for cls in self.registered:
             if id(cls) not in observation.made:
                 observation.registered.append(cls)
                 observation.because(f"its body registers a class with {cls.__module__}.{cls.__qualname__}")
-        self._registered.clear()
+        self.registered.clear()
         self._conclude_module(observation)
         return observation
 

@@ -57,6 +57,7 @@ class Decider:
         neighbours.live.update({id(live): f"{id(live)}" for live in neighbours.modules.values()})
         neighbours.new.update({key: f"{id(live)}" for key, live in neighbours.modules.items()})
         self.with_live = Comparison(neighbours.new, neighbours.live)
+        self.live_with_base = self.with_live  # until there is a base
         self.taken: list[str] = []
         self.merged: list[str] = []
 
@@ -110,6 +111,11 @@ class Decider:
         path = self._old_paths.get(id(current))
         return base is current if path is None else self._base_paths.get(id(base)) == path
 
+    def is_changed_since(self, current: Any, base: Callable[[dict[str, Any]], Any]) -> bool:
+        """Return whether a live value is known to be another than the one that the last run made."""
+        made = self.base_value(base)
+        return made is not MISSING and not self.live_with_base.is_same(current, made)
+
     def is_gone(self, value: Any) -> bool:
         """Return whether a value is a definition of the live module that the new one has no more."""
         path = self._old_paths.get(id(value))
@@ -124,7 +130,9 @@ class Decider:
             side = Side(self.module, self._base, lambda value: True)
             self._base_paths = paths_of(side)
             base_paths = {key: f"{self.module}:{path}" for key, path in self._base_paths.items()}
-            self._with_base = Comparison(self._neighbours.new, {**self._neighbours.live, **base_paths})
+            names = {**self._neighbours.live, **base_paths}
+            self._with_base = Comparison(self._neighbours.new, names)
+            self.live_with_base = Comparison(self._neighbours.live, names)
         try:
             return find(self._base or {})
         except (KeyError, AttributeError, IndexError, TypeError, ValueError):

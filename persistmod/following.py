@@ -20,7 +20,7 @@ from dataclasses import dataclass
 from importlib.abc import Loader, MetaPathFinder
 from typing import Any
 
-from persistmod import applying, loading, pickling, replacing
+from persistmod import applying, islands, loading, pickling, replacing
 from persistmod.contents import Leak
 from persistmod.deciding import FindBase, Neighbours
 from persistmod.dependence import Edit
@@ -122,7 +122,7 @@ class Follower:
 
 def follow(followers: Sequence[Follower]) -> Writes:
     """Give live modules the versions that somebody else committed together, all or none; return the writes, which can be taken back."""
-    runs = _loaded(followers)
+    runs, registered = _loaded(followers)
     neighbours = Neighbours({id(scratch): follower.module for follower, scratch, made in runs})
     planners = [
         Planner(
@@ -145,6 +145,8 @@ def follow(followers: Sequence[Follower]) -> Writes:
     writes = Writes()
     try:
         applying.write(ready, writes)
+        if any(follower.image.state is None for follower in followers):
+            islands.join(registered, relinker, writes)
     except BaseException:
         writes.roll_back()
         raise
@@ -157,15 +159,18 @@ _Run = tuple[Follower, types.ModuleType, dict[int, Any]]
 def _relinker(runs: list[_Run], planners: list[Planner]) -> Relinker:
     stands_for: dict[int, Any] = {}
     all_made: dict[int, Any] = {}
-    for planner, (follower, scratch, made) in zip(planners, runs, strict=True):
+    for planner, (follower, scratch, _) in zip(planners, runs, strict=True):
         stands_for |= {**planner.changes.stands_for, id(scratch): follower.module}
-        all_made |= {**made, id(scratch): scratch}
+        all_made |= {**planner.made, id(scratch): scratch}
     namespaces = {id(vars(scratch)): (vars(scratch), vars(follower.module)) for follower, scratch, made in runs}
     return Relinker(stands_for, all_made, namespaces)
 
 
-def _loaded(followers: Sequence[Follower]) -> list[_Run]:
-    """Load the new versions aside, each when it is first imported; return them with what they made, in the order in which they ended."""
+def _loaded(followers: Sequence[Follower]) -> tuple[list[_Run], list[type]]:
+    """Load the new versions aside, each when it is first imported; return them with what they made, in the order in which they ended.
+
+    Returned, too, are the ABCs of others with which they registered classes.
+    """
     finder = _Finder({follower.name: follower for follower in followers})
     with standing_aside(finder.followers.keys()):
         sys.meta_path.insert(0, finder)
@@ -175,7 +180,7 @@ def _loaded(followers: Sequence[Follower]) -> list[_Run]:
                     importlib.import_module(name)
         finally:
             sys.meta_path.remove(finder)
-    return finder.runs
+    return finder.runs, finder.registered
 
 
 class _Finder(Loader, MetaPathFinder):
@@ -184,6 +189,7 @@ class _Finder(Loader, MetaPathFinder):
     def __init__(self, followers: dict[str, Follower]) -> None:
         self.followers = followers
         self.runs: list[_Run] = []
+        self.registered: list[type] = []
 
     def find_spec(self, fullname: str, path: Any = None, target: Any = None) -> importlib.machinery.ModuleSpec | None:
         follower = self.followers.get(fullname)
@@ -207,7 +213,9 @@ class _Finder(Loader, MetaPathFinder):
                 pickling.load(follower.image.state, namespace, follower.persistent)
             else:
                 exec(marshal.loads(follower.image.code), namespace)
-        self.runs.append((follower, module, making.made()))
+        made = making.made()
+        self.runs.append((follower, module, made))
+        self.registered += [cls for cls in making.registered if id(cls) not in made]
 
 
 def leaked(leak: Leak, live: dict[str, Any]) -> dict[str, Any]:

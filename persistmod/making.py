@@ -6,6 +6,7 @@ function of the thread tells when the run imports a module: what that makes is n
 
 from __future__ import annotations
 
+import abc
 import gc
 import importlib._bootstrap
 import sys
@@ -13,6 +14,7 @@ import types
 from typing import Any, Self
 
 _FIND_AND_LOAD = importlib._bootstrap._find_and_load.__code__  # type: ignore[attr-defined]
+_REGISTER = abc.ABCMeta.register.__code__
 
 
 class Making:
@@ -27,6 +29,7 @@ class Making:
         self.spoilt = False
         self._depth = 0
         self._segments: list[list[Any]] = []
+        self.registered: list[type] = []  # ABCs with which a class was registered
 
     def __enter__(self) -> Self:
         self._previous: Any = sys.getprofile()
@@ -67,7 +70,9 @@ class Making:
             self.called(frame, event, argument)
 
     def called(self, frame: types.FrameType, event: str, argument: Any) -> None:
-        """Take note of a call; nothing here."""
+        """Take note of a call."""
+        if event == "call" and frame.f_code is _REGISTER:
+            self.registered.append(frame.f_locals["cls"])
 
     def _import_boundary(self, event: str) -> None:
         if event == "call":

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import types
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 from persistmod import tables
@@ -76,6 +76,17 @@ class Comparison:
         self.moved += [(one, other) for one, other in functions if one.__code__ != other.__code__]
         return True
 
+    def token(self, value: Any, side: int, depth: int = 3) -> Any:
+        """Return something hashable that is equal for values that are built alike; `side` is 0 for the first, 1 for the second."""
+        names = (self._first, self._second)[side]
+        path, kind = names.get(id(value)), type(value)
+        if path is not None:
+            return path
+        if kind in _ATOMS or kind in (float, complex):
+            return kind, repr(value)
+        name = names.get(id(kind), kind)
+        return name if not depth else (name, *((label, self.token(part, side, depth - 1)) for label, part in _parts_of(value)))
+
     def _parts(self, one: Any, other: Any) -> list[tuple[Any, Any]] | None:
         """Return the pairs that remain to be compared, None if the two differ."""
         path, other_path = self._first.get(id(one)), self._second.get(id(other))
@@ -97,6 +108,29 @@ class Comparison:
         if not found[0]:
             return [] if _is_equal_leaf(one, other) else None
         return [(part, other_part) for (label, part), (other_label, other_part) in zip(*found, strict=True)]
+
+
+class Pool:
+    """Items of the second side of a comparison, of which each can be taken once, by one that is built alike."""
+
+    def __init__(self, items: Iterable[Any], comparison: Comparison) -> None:
+        self._comparison = comparison
+        self._buckets: dict[Any, list[Any]] = {}
+        for item in items:
+            self._buckets.setdefault(comparison.token(item, 1), []).append(item)
+
+    def take(self, item: Any) -> bool:
+        """Take what is built like an item, the last such; return whether there was any."""
+        bucket = self._buckets.get(self._comparison.token(item, 0), [])
+        for index in reversed(range(len(bucket))):
+            if self._comparison.is_same(item, bucket[index]):
+                del bucket[index]
+                return True
+        return False
+
+    def rest(self) -> list[Any]:
+        """Return what was not taken."""
+        return [item for bucket in self._buckets.values() for item in bucket]
 
 
 def _is_equal_leaf(one: Any, other: Any) -> bool:

@@ -11,7 +11,7 @@ import sys
 import types
 import weakref
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from persistmod import classes, places
@@ -63,6 +63,7 @@ class Planner(Decider):
         self.removed_paths: list[str] = []
         self.replacement: Any = None
         self._standing: set[int] = set()
+        self._overruled: set[str] = set()
 
     # The namespace
 
@@ -93,6 +94,9 @@ class Planner(Decider):
             self.changes.attributes += [
                 (found.old, name, value) for name, value in vars_of(found.new).items() if before.get(name, MISSING) is not value
             ]
+
+        both = "; at run time it had changed, too, and the new value wins"
+        self.steps = [replace(step, reason=step.reason + both) if step.name in self._overruled else step for step in self.steps]
 
     def _is_import_systems(self, name: str, value: Any) -> bool:
         is_submodule = issubclass(type(value), types.ModuleType) and sys.modules.get(f"{self.module}.{name}") is value
@@ -163,6 +167,8 @@ class Planner(Decider):
     ) -> None:
         """Decide about data at one place, and have them bound, refilled or merged."""
         decision = self.decide(path, new, current, base)
+        if decision == "take" and self.is_changed_since(current, base):
+            self._overruled.add(path)
         if decision == "take" and not self._refill(path, new, current, base):
             bind(new)
         elif decision == "merge":

@@ -1,6 +1,9 @@
 """Runtime state in updates: base, current and new are merged; what no edit concerns stays as it became."""
 
 from edits import edit
+from processes import Database
+
+import persistmod
 
 COUNTER = "count = 0\ndef hit():\n    global count\n    count += 1\n    return {}\n"
 
@@ -305,3 +308,38 @@ def test_annotations_of_the_module(m, held):
 )
 def test_special_names_of_the_module(m):
     assert m.__doc__ == "new" and m.__all__ == ["f", "g"] and m.__version__ == "2"
+
+
+NUMBERS = "table = []\ndef add(n): table.append(n)\nfor n in range({0}): add({1})\n"
+
+
+@edit(NUMBERS.format(4, "n"), NUMBERS.format(2, "n * 10"), held="table = m.table; table.append('mine')", kept=True, fresh=False)
+def test_items_that_statements_add_are_merged_with_those_of_clients(m, held):
+    assert held.table is m.table and m.table == [0, "mine", 10]
+    m.table.remove("mine")
+
+
+@edit(NUMBERS.format(2, "[0]"), NUMBERS.format(3, "[0]"), held="table = m.table")
+def test_equal_items_are_counted(m, held):
+    assert held.table is m.table == [[0], [0], [0]]
+
+
+@edit(
+    NUMBERS.format(20000, "(n, [n])"), NUMBERS.format(20001, "(n, [n])"),
+    held="table = m.table; table.append('mine')", kept=True, fresh=False,
+)
+def test_merge_of_a_large_table(m, held):
+    assert held.table is m.table and m.table[-2:] == ["mine", (20000, [20000])] and len(m.table) == 20002
+    m.table.clear()
+
+
+def test_plan_says_where_both_changed(tmp_path):
+    import sys
+
+    with Database(tmp_path).open() as registry:
+        registry.add("shop", "x = 1\ntable = [1]\ny = 1\n")
+        sys.modules["shop"].x = 5
+        sys.modules["shop"].table.append(2)
+        plan = persistmod.plan("shop", "x = 2\ntable = [3]\ny = 2\n")
+        said = {step.name: "at run time it had changed, too" in step.reason for step in plan.steps}
+        assert said == {"x": True, "table": True, "y": False}

@@ -1,0 +1,54 @@
+"""A module in a file to which modules of tests hand out what they make."""
+
+import functools
+import typing
+
+entries = []
+handlers = {}
+names = set()
+chosen = None
+pairs = []
+VISITORS = {}
+
+
+class Base:
+    """A class whose subclasses are known."""
+
+    known = []
+
+    def __init_subclass__(cls, **keywords):
+        super().__init_subclass__(**keywords)
+        Base.known.append(cls)
+
+
+def entry(function):
+    """Keep a function."""
+    entries.append(function)
+    return function
+
+
+def handles(name):
+    """Keep a function under a name, wrapped, and in a pair."""
+
+    def decorate(function):
+        @functools.wraps(function)
+        def wrapper(*arguments):
+            return "handled", function(*arguments)
+
+        handlers[name] = wrapper
+        pairs.append((name, function))
+        return wrapper
+
+    return decorate
+
+
+def choose(function):
+    """Keep a function alone, in a cell and in a global."""
+    global chosen
+    chosen = function
+    return function
+
+
+def overloads(function):
+    """Return what `typing.overload` keeps for a function."""
+    return typing.get_overloads(function)

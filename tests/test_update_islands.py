@@ -1,0 +1,150 @@
+"""What a new body hands to others ends as the live object that stands for it, and nothing comes twice."""
+
+from edits import edit
+
+LIST = "import guestbook\n@guestbook.entry\ndef f{0}(): return {1}\n"
+
+
+@edit(LIST.format("_list", 1), LIST.format("_list", 2), held="f = m.f_list")
+def test_list_of_another_module(m, held):
+    import guestbook
+
+    mine = [entry for entry in guestbook.entries if entry.__name__ == "f_list"]
+    assert mine == [m.f_list] and held.f is m.f_list and m.f_list() == 2
+
+
+@edit(
+    "import guestbook\n@guestbook.handles('d')\ndef f(): return 1\n", "import guestbook\n@guestbook.handles('d')\ndef f(): return 2\n",
+    held="import guestbook; f, handler = m.f, guestbook.handlers['d']",
+)
+def test_foreign_decorator_that_wraps_and_registers(m, held):
+    import guestbook
+
+    assert guestbook.handlers["d"] is m.f is held.f is held.handler and m.f() == ("handled", 2)
+    assert [pair for pair in guestbook.pairs if pair[0] == "d"] == [("d", m.f.__wrapped__)]
+
+
+@edit(
+    "import guestbook\ndef f(): return 1\nguestbook.names.add(f)\nguestbook.choose(f)\n",
+    "import guestbook\ndef f(): return 2\nguestbook.names.add(f)\nguestbook.choose(f)\n",
+    held="f = m.f",
+    fresh=False,
+)
+def test_set_and_global_of_another_module(m, held):
+    import guestbook
+
+    assert [f for f in guestbook.names if f.__module__ == m.__name__] == [m.f] and held.f is m.f and m.f() == 2
+
+
+@edit(
+    "import guestbook\nclass A(guestbook.Base):\n    def f(self): return 1\n",
+    "import guestbook\nclass A(guestbook.Base):\n    def f(self): return 2\nclass B(guestbook.Base): pass\n",
+    held="A, a = m.A, m.A()",
+)
+def test_subclasses_known_to_a_base_in_another_module(m, held):
+    import guestbook
+
+    assert [cls for cls in guestbook.Base.known if cls.__module__ == m.__name__] == [m.A, m.B]
+    assert held.A is m.A and held.a.f() == 2
+    assert [cls for cls in guestbook.Base.__subclasses__() if cls.__module__ == m.__name__] == [m.A, m.B]
+
+
+@edit(
+    "import guestbook\nclass Handler:\n    n = 1\n    def f(self): return 1\nhandler = Handler()\nguestbook.VISITORS['h'] = handler.f\n"
+    "guestbook.VISITORS['i'] = handler\n",
+    "import guestbook\nclass Handler:\n    n = 2\n    def f(self): return 2\nhandler = Handler()\nguestbook.VISITORS['h'] = handler.f\n"
+    "guestbook.VISITORS['i'] = handler\n",
+    held="handler = m.handler",
+)
+def test_instances_and_bound_methods_in_another_module(m, held):
+    import guestbook
+
+    assert guestbook.VISITORS["i"] is m.handler is held.handler and type(m.handler) is m.Handler
+    assert guestbook.VISITORS["h"]() == 2 and guestbook.VISITORS["h"].__self__ is m.handler
+
+
+@edit(
+    "import collections.abc\nclass A:\n    def f(self): return 1\ncollections.abc.Sequence.register(A)\n",
+    "import collections.abc\nclass A:\n    def f(self): return 2\ncollections.abc.Sequence.register(A)\n",
+    held="a = m.A()",
+)
+def test_class_registered_with_a_foreign_abc(m, held):
+    import _abc
+    import collections.abc
+
+    registered = [ref() for ref in _abc._get_dump(collections.abc.Sequence)[0]]
+    assert isinstance(held.a, collections.abc.Sequence) and held.a.f() == 2
+    assert [cls for cls in registered if cls is not None and cls.__module__ == m.__name__] == [m.A]
+
+
+@edit(
+    "import copyreg\nclass A:\n    def __init__(self, n): self.n = n\ndef reduce_a(a): return A, (a.n,)\ncopyreg.pickle(A, reduce_a)\n",
+    "import copyreg\nclass A:\n    def __init__(self, n): self.n = n\ndef reduce_a(a): return A, (a.n + 1,)\ncopyreg.pickle(A, reduce_a)\n",
+    held="a = m.A(1)",
+)
+def test_reducer_of_copyreg(m, held):
+    import copy
+    import copyreg
+
+    assert copyreg.dispatch_table[m.A] is m.reduce_a and copy.copy(held.a).n == 2
+    assert [cls for cls in copyreg.dispatch_table if cls.__module__ == m.__name__] == [m.A]
+
+
+@edit(
+    "import typing\n@typing.overload\ndef f(x: int) -> int: ...\n@typing.overload\ndef f(x: str) -> str: ...\ndef f(x): return x\n",
+    "import typing\n@typing.overload\ndef f(x: int) -> int: ...\n@typing.overload\ndef f(x: bytes) -> bytes: ...\ndef f(x): return x, x\n",
+    held="f = m.f",
+)
+def test_overloads(m, held):
+    import typing
+
+    found = [overload.__annotations__["x"] for overload in typing.get_overloads(held.f)]
+    assert found == [int, bytes] and held.f is m.f and m.f(1) == (1, 1)
+    assert all(overload.__globals__ is vars(m) for overload in typing.get_overloads(m.f))
+
+
+@edit(
+    "import atexit\nlog = []\ndef goodbye(): return 1\natexit.register(goodbye)\n",
+    "import atexit\nlog = []\ndef goodbye(): return 2\natexit.register(goodbye)\n",
+    held="f = m.goodbye",
+)
+def test_function_of_atexit(m, held):
+    import atexit
+
+    assert held.f is m.goodbye and m.goodbye() == 2
+    atexit.unregister(m.goodbye)
+
+
+@edit(
+    "import functools, guestbook\n@functools.singledispatch\ndef show(x): return 'any'\nclass A: pass\n"
+    "@show.register\ndef show_a(x: A): return 'A 1'\n",
+    "import functools, guestbook\n@functools.singledispatch\ndef show(x): return 'any'\nclass A: pass\n"
+    "@show.register\ndef show_a(x: A): return 'A 2'\n",
+    held="show, a = m.show, m.A(); show(a)",
+)
+def test_own_class_registered_with_an_own_dispatcher(m, held):
+    assert held.show is m.show and held.show(held.a) == "A 2"
+
+
+@edit(
+    "import json\nclass Encoder(json.JSONEncoder):\n    def default(self, o): return 1\njson._persistmod_test = Encoder\n",
+    "import json\nclass Encoder(json.JSONEncoder):\n    def default(self, o): return 2\njson._persistmod_test = Encoder\n",
+    held="Encoder = m.Encoder",
+)
+def test_attribute_set_on_a_module(m, held):
+    import json
+
+    assert json._persistmod_test is m.Encoder is held.Encoder and json.dumps(object(), cls=m.Encoder) == "2"
+
+
+@edit(
+    "import weakref, guestbook\nclass A: pass\na = A()\nguestbook.VISITORS['ref'] = weakref.ref(a)\n"
+    "guestbook.VISITORS['cls'] = weakref.ref(A)\n",
+    "import weakref, guestbook\nclass A:\n    n = 1\na = A()\nguestbook.VISITORS['ref'] = weakref.ref(a)\n"
+    "guestbook.VISITORS['cls'] = weakref.ref(A)\n",
+    held="a = m.a",
+)
+def test_weak_references_in_another_module(m, held):
+    import guestbook
+
+    assert guestbook.VISITORS["ref"]() is m.a is held.a and guestbook.VISITORS["cls"]() is m.A
