@@ -8,8 +8,13 @@ from .cases import Case, package_cases, stdlib_cases
 from .harness import Run
 from .report import share
 
+_CASES = [
+    pytest.param(case, marks=[pytest.mark.quick] if case.is_quick else [], id=str(case))
+    for case in (*stdlib_cases(), *package_cases())
+]
 
-@pytest.mark.parametrize("case", [*stdlib_cases(), *package_cases()], ids=str)
+
+@pytest.mark.parametrize("case", _CASES)
 def test_passes_as_many_of_its_tests_as_from_its_file(case: Case, run: Run) -> None:
     comparison = run.comparison(case)
     assert comparison.passes, comparison.explain()
