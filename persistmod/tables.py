@@ -21,7 +21,7 @@ _PLAIN = frozenset(map(id, (types.NoneType, bool, int, float, complex, str, byte
 
 def containers(value: Any) -> list[Any] | None:
     """Return the dictionaries and lists that a table consists of, itself first, and its tuples; None if it is no table, or a small one."""
-    if type(value) not in (dict, list) or len(value) < _LEAST:
+    if not (type(value) is dict or type(value) is list) or len(value) < _LEAST:
         return None
     found, level, ids = [value], [value], {id(value)}
     for _ in range(_DEEPEST):
