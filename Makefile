@@ -19,6 +19,7 @@ types: $(INSTALLED)
 
 tests: $(INSTALLED)
 	$(BIN)/python -m pytest -q
+	$(BIN)/python -m pytest -q tests/real -m quick
 
 test-real: $(INSTALLED)
 	$(BIN)/python -m pytest -q tests/real

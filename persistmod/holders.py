@@ -20,6 +20,7 @@ from persistmod.scope import has_value_semantics
 
 _TELLING = (list, dict, set, types.FunctionType, types.CellType, type)
 _IMMUTABLE_TYPE = 1 << 8  # Py_TPFLAGS_IMMUTABLETYPE
+_INLINE_VALUES = 1 << 2  # Py_TPFLAGS_INLINE_VALUES, from 3.13 on
 
 
 def handed_out(made: dict[int, Any], namespace: dict[str, Any], taken: Counter[int], ignored: set[int]) -> list[str]:
@@ -142,13 +143,28 @@ def _holders(held: list[Any], values: list[Any], made: dict[int, Any], ignored: 
             reasons += [f"{_describe(value)}, which its body made, is held by {describe_owner(owner)}" for value in theirs]
     # An object in C that the collector does not know may be the module's own; what only foreign code makes may be a part of it.
     unseen = [value for value in held if id(value) not in seen and (type(value) in _TELLING or id(type(value)) in made)]
-    unseen = [value for value in unseen if not _is_table_of_subclasses(value)]
+    unseen = [value for value in unseen if not (_is_table_of_subclasses(value) or _is_attributes_of_made(value, made))]
     return reasons + [f"{_describe(value)}, which its body made, is held by an object in C" for value in unseen]
 
 
 def _is_same(owner: Any, held: list[Any]) -> bool:
     """Return whether `owner` is the tuple that a call with `*held` made."""
     return type(owner) is tuple and len(owner) == len(held) and all(map(is_, owner, held))
+
+
+def _is_attributes_of_made(value: Any, made: dict[int, Any]) -> bool:
+    """Return whether this is the dictionary of the attributes of something that the body made, or of an object that only remembers.
+
+    While an object keeps its attributes itself, from 3.13 on, the collector does not see the dictionary that was made to show them.
+    """
+    if type(value) is not dict or not value:
+        return False
+    shown = {*map(id, value.values())}
+    for owner in gc.get_referrers(min(value.values(), key=sys.getrefcount)):
+        if type(owner).__flags__ & _INLINE_VALUES and shown <= {*map(id, gc.get_referents(owner))}:
+            if object.__getattribute__(owner, "__dict__") is value:
+                return id(owner) in made or _is_cache(owner)
+    return False
 
 
 def _is_table_of_subclasses(value: Any) -> bool:

@@ -32,6 +32,7 @@ from persistmod.errors import OtherModuleError
 from persistmod.imaging import ImageData
 from persistmod.resources import Holder, PackageFiles, ResourceReader
 from persistmod.source import Body, current_tag, to_text
+from persistmod.state import is_submodule
 from persistmod.watching import AS_ADDED
 
 ROOT = "<persistmod>"
@@ -301,7 +302,7 @@ class ImageLoader(RecordLoader):
                 self._loaded(module, image)
 
     def fill(self, module: types.ModuleType, image: ImageData) -> bool:
-        """Load the state; False, with the namespace as before, if what it refers to is not what it was."""
+        """Load the state; False, with the namespace as before but for submodules, if what it refers to is not what it was."""
         namespace = module.__dict__
         before = dict(namespace)
         if image.state is None:
@@ -311,8 +312,9 @@ class ImageLoader(RecordLoader):
             with collector_off():
                 pickling.load(image.state, namespace, self._persistent_object)
         except (ImportError, AttributeError, TypeError, LookupError, ValueError, rebuilding.Outdated):
+            submodules = {name: value for name, value in namespace.items() if is_submodule(module.__name__, name, value)}
             namespace.clear()
-            namespace.update(before)
+            namespace.update(before | submodules)  # those are imported, and an import that finds them does not bind them again
             return False
         return True
 

@@ -120,7 +120,9 @@ def _new_class_quietly(metaclass: type, name: str, bases: tuple[type, ...], name
 
 def _is_quiet(base: type) -> bool:
     hook = base.__init_subclass__
-    return isinstance(hook, types.BuiltinMethodType) or getattr(hook, "__func__", None) is quiet_init_subclass.__func__  # type: ignore[attr-defined]
+    if isinstance(hook, types.BuiltinMethodType):  # that of object, or of typing.Generic
+        return not any("__init_subclass__" in cls.__dict__ for cls in base.__mro__[:-1])
+    return getattr(hook, "__func__", None) is quiet_init_subclass.__func__  # type: ignore[attr-defined]
 
 
 def _layout_base(bases: tuple[type, ...]) -> type:

@@ -161,6 +161,8 @@ def _type_variable(value: Any) -> Reduction:
 
 def _parameter_specification(value: Any) -> Reduction:
     keywords = {"covariant": value.__covariant__, "contravariant": value.__contravariant__}
+    if getattr(value, "__infer_variance__", False):
+        keywords = {"infer_variance": True}
     if value.__bound__ is not None:
         keywords["bound"] = value.__bound__
     return _parameter(value, (), keywords)

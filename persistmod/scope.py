@@ -36,7 +36,8 @@ def has_value_semantics(kind: type) -> bool:
     if issubclass(kind, _TYPING_FORMS):
         return True
     hashing: Any = kind.__hash__
-    is_value = (hashing is not None and hashing is not object.__hash__) or kind in _SINGLETONS
+    is_singleton = any(kind is single for single in _SINGLETONS)  # `in` would ask a metaclass for equality
+    is_value = (hashing is not None and hashing is not object.__hash__) or is_singleton
     return is_value and bool(kind.__flags__ & _IMMUTABLE_TYPE) and not issubclass(kind, type)
 
 

@@ -21,9 +21,11 @@ _PLAIN = frozenset(map(id, (types.NoneType, bool, int, float, complex, str, byte
 
 def containers(value: Any) -> list[Any] | None:
     """Return the dictionaries and lists that a table consists of, itself first, and its tuples; None if it is no table, or a small one."""
-    if type(value) not in (dict, list) or len(value) < _LEAST:
+    if not (type(value) is dict or type(value) is list) or len(value) < _LEAST:
         return None
-    found, level, ids = [value], [value], {id(value)}
+    found: list[Any] = [value]
+    level: list[Any] = [value]
+    ids = {id(value)}
     for _ in range(_DEEPEST):
         inner = _contents(level)
         if not _PLAIN.issuperset(map(id, map(type, inner))):

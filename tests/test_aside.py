@@ -300,6 +300,7 @@ ONCE = {
         "hints = typing.get_type_hints(C)\n"
     ),
     "generator_of_numbers_of_the_system": "import random\nr = random.SystemRandom()\nclass C(random.Random): ...\n",
+    "attributes_of_own_instance": "class C:\n    def __init__(self): self.x, self.f = [1], lambda: self\nc = C()\nn = len(vars(c))\n",
     "uuid_of_a_name": "import uuid\nx = uuid.UUID('12345678123456781234567812345678')\ny = uuid.uuid5(x, 'a').hex\n",
     "not_made": "import other\nx = [other.registry, other.Holder, other.pure]\n",
 }

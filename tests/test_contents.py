@@ -192,6 +192,19 @@ def test_image_that_does_not_load_here_is_made_again_and_kept(tmp_path):
         assert packs(registry) == {"stored": "Pack", "stored.a": "Image"} and "stored.a" not in sys.modules
 
 
+def test_package_keeps_the_submodules_that_its_image_imported_before_it_failed_to_load(tmp_path):
+    folder = tmp_path / "pack"
+    folder.mkdir()
+    (folder / "__init__.py").write_text("from .a import f\ntry:\n    from outside import C\nexcept ImportError:\n    C = None\n")
+    (folder / "a.py").write_text("def f(): ...\n")
+    (tmp_path / "outside.py").write_text("class C: pass\n")
+    database = Database(tmp_path)
+    path = f"sys.path.insert(0, {str(tmp_path)!r})\n"
+    database.run(path + f"registry.add_tree({str(folder)!r}, 'stored')\ntransaction.commit()")
+    (tmp_path / "outside.py").write_text("")
+    database.run(path + "import stored.a\nassert stored.C is None and stored.f is stored.a.f\ntransaction.commit()")
+
+
 def test_listed_image_that_the_record_does_not_have_is_a_finding(tree):
     with tree.open() as registry:
         registry["pack.a"]._p_activate()

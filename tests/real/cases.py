@@ -28,6 +28,7 @@ class Case:
     root: str
     tests: tuple[str, ...]
     known: dict[str, str]
+    is_quick: bool
 
     def __str__(self) -> str:
         return self.name
@@ -68,7 +69,7 @@ def _case(kind: str, row: dict[str, Any], runner: str, tests: list[str]) -> Case
     if not path:
         raise ModuleNotFoundError(f"{tree} is not installed", name=tree)
     root = Path(path).parents[tree.count(".")]
-    return Case(kind, row["name"], tree, path, runner, str(root), tuple(tests), row.get("known", {}))
+    return Case(kind, row["name"], tree, path, runner, str(root), tuple(tests), row.get("known", {}), row.get("quick", False))
 
 
 def _find(name: str) -> str:
