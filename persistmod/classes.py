@@ -202,10 +202,10 @@ def descriptor_parts(value: Any) -> tuple[Any, ...]:
 
 def built_in_base(cls: type) -> type:
     """Return the first class in the MRO that is made in C."""
-    return next(base for base in cls.__mro__ if not _is_made_in_python(base))
+    return next(base for base in cls.__mro__ if not is_made_in_python(base))
 
 
-def _is_made_in_python(cls: type) -> bool:
+def is_made_in_python(cls: type) -> bool:
     """Return whether instances have nothing beyond what their base has but slots, `__dict__` and `__weakref__`.
 
     Types in C may be heap types, too, and need be neither immutable nor marked in any way; so it is told by the size.
@@ -264,7 +264,7 @@ def _attributes(instance: Any) -> dict[Any, Any]:
 def _slots(instance: Any, cls: type) -> tuple[tuple[int, str, Any], ...]:
     found: list[tuple[int, str, Any]] = []
     for depth, owner in enumerate(cls.__mro__):
-        if not _is_made_in_python(owner):
+        if not is_made_in_python(owner):
             continue
         for name, member in owner.__dict__.items():
             if isinstance(member, types.MemberDescriptorType) and member.__objclass__ is owner:
@@ -284,7 +284,7 @@ def values_of(instance: Any) -> dict[str, Any]:
     """Return what is in the attributes and the slots of an instance."""
     values = dict(vars_of(instance))
     for cls in type(instance).__mro__:
-        for name, member in cls.__dict__.items() if cls.__flags__ & _HEAP_TYPE else ():
+        for name, member in cls.__dict__.items() if is_made_in_python(cls) else ():
             if type(member) is types.MemberDescriptorType:
                 values |= dict(zip((name,), slot_value(member, instance), strict=False))
     return values
