@@ -11,10 +11,11 @@ import sys
 import types
 import weakref
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from typing import Any
 
 from persistmod import classes, places
+from persistmod.changes import Changes
 from persistmod.datastate import IMPORT_SYSTEM
 from persistmod.deciding import CONTAINERS, Decider, FindBase, Neighbours
 from persistmod.dependence import Edit
@@ -27,23 +28,6 @@ from persistmod.plans import Step
 WEAK = (weakref.WeakKeyDictionary, weakref.WeakValueDictionary, weakref.WeakSet)
 _IMPLIED = frozenset(("__dict__", "__weakref__", "__module__", "_abc_impl", "__abstractmethods__"))
 _FROM_IMPORT = frozenset((*IMPORT_SYSTEM, "__name__", "__file__", "__package__"))
-
-
-@dataclass(slots=True)
-class Changes:
-    """What is to be written, in terms of new objects that are not relinked yet."""
-
-    binds: list[tuple[str, Any]] = field(default_factory=list)
-    unbinds: list[str] = field(default_factory=list)
-    functions: list[tuple[Pair, list[tuple[str, Any]], list[tuple[types.CellType, types.CellType]]]] = field(default_factory=list)
-    attributes: list[tuple[Any, str, Any]] = field(default_factory=list)
-    class_attributes: list[tuple[type, str, Any]] = field(default_factory=list)
-    class_bases: list[Pair] = field(default_factory=list)
-    registries: list[tuple[type, list[type]]] = field(default_factory=list)
-    refills: list[tuple[Any, Any]] = field(default_factory=list)
-    merges: list[tuple[Any, Any, Any]] = field(default_factory=list)
-    stale: list[Any] = field(default_factory=list)
-    stands_for: dict[int, Any] = field(default_factory=dict)
 
 
 class Planner(Decider):

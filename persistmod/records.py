@@ -22,11 +22,10 @@ from functools import partial
 from typing import Any
 
 from persistent import Persistent
-from ZODB.POSException import POSKeyError
 
 from persistmod import datastate, following, imaging, livedata, loading, pickling
 from persistmod.contents import Files, Image, Leak, ModuleData, Pack, Resource, Resources, Source, damaged, image_size
-from persistmod.errors import DamagedRecordError, PersistmodError
+from persistmod.errors import DamagedRecordError, ImageConflict
 from persistmod.following import Version
 from persistmod.images import Imaged, Listing
 from persistmod.imaging import ImageData
@@ -334,9 +333,9 @@ class PersistentModule(Imaged):
     def _made_from(self, holder: Image | Pack | None, namespace: dict[str, Any]) -> dict[str, Any] | None:
         try:
             image = None if holder is None else holder.data(self.name)
-        except POSKeyError:
-            return None  # the database was packed since
-        return None if image is None or image.state is None else self._scratch(namespace, image)
+            return None if image is None or image.state is None else self._scratch(namespace, image)
+        except Exception:  # the database was packed since, or the image refers to what other modules have no more
+            return None
 
     def _scratch(self, namespace: dict[str, Any], image: ImageData | None = None) -> dict[str, Any]:
         """Return a namespace filled from an image, its own if none is given; the live module's import attributes are in it, too."""
@@ -397,7 +396,3 @@ class PersistentModule(Imaged):
             if {key: value for key, value in other.items() if key != "_images"} != rest:
                 raise ImageConflict(f"module {old.get('name')!r} was changed by two transactions")
         return {**rest, "_images": {**new["_images"], **saved["_images"]}}
-
-
-class ImageConflict(PersistmodError, ValueError):
-    """Two transactions changed more of one module than its images; ZODB reports it as a ConflictError."""
