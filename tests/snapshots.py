@@ -6,6 +6,7 @@ persistmod's own journal. A snapshot keeps what it saw alive, so that no other o
 
 import builtins
 import copyreg
+import dataclasses
 import gc
 import linecache
 import logging
@@ -16,7 +17,6 @@ import weakref
 
 from describing import Description
 from persistent import Persistent
-from ZODB.serialize import ObjectWriter
 
 BUILT_IN_PARTS = ("__code__", "__defaults__", "__kwdefaults__", "__closure__", "__annotations__", "__doc__", "__name__", "__qualname__")
 
@@ -69,7 +69,7 @@ class Snapshot:
             value._p_activate()
         for oid, value in sorted(connection._cache.items(), key=lambda item: item[0]):
             if not isinstance(value, type):
-                state = ObjectWriter(value).serialize(value)
+                state = plain(value.__getstate__())
                 self.lines["record", type(value).__name__, oid] = (self._identity(value), bool(value._p_changed), value._p_serial, state)
 
     def _process(self):
@@ -106,6 +106,21 @@ def changes(before, after):
         for where in {**one, **other}
         if one.get(where, missing) != other.get(where, missing)
     ]
+
+
+def plain(state):
+    """Return the state of a record as it is stored, with sets in order: that is another one whenever they are read."""
+    if isinstance(state, Persistent):
+        return type(state).__name__, state._p_oid
+    if isinstance(state, set | frozenset):
+        return sorted(map(repr, state))
+    if isinstance(state, dict):
+        return {repr(key): plain(value) for key, value in state.items()}
+    if isinstance(state, list | tuple):
+        return [plain(value) for value in state]
+    if dataclasses.is_dataclass(state):
+        return [plain(getattr(state, field.name)) for field in dataclasses.fields(state)]
+    return state if state is None or isinstance(state, str | bytes | int | float) else f"{type(state)} {plain(vars(state))}"
 
 
 def state_of_logger(logger):
