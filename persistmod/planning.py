@@ -141,7 +141,8 @@ class Planner(Decider):
 
     def step(self, name: str, action: str, reason: str, seen: str = "") -> None:
         step = Step(name.partition(".<")[0], action, reason, seen)
-        if step not in self.steps:
+        is_made_for_a_class = "." in step.name and step.name not in self.edit.bound and action != "refuse"
+        if not is_made_for_a_class and step not in self.steps:
             self.steps.append(step)
 
     # Values

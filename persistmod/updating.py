@@ -228,7 +228,8 @@ def _plan_replacements(planner: Planner, options: Options) -> None:
 
 
 def _plan_of(planner: Planner, run: Run, options: Options) -> Plan:
-    for name in planner.removed:
+    left = run.target.record.leaks if options.removed == "leak" else {}
+    for name in [name for name in planner.removed if name not in left]:
         planner.step(name, options.removed, "it is not in the source any more", "what is held stays as it was")
     steps = tuple(planner.steps)
     if options.incompatible == "replace":

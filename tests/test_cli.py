@@ -276,6 +276,16 @@ def test_plan_and_update_as_json(scratch):
     assert {"greet", "Greeter"} <= {step["name"] for step in done["steps"]}
 
 
+def test_plan_names_what_the_source_says_and_what_leaves_it_once(scratch):
+    add(source="import dataclasses\n@dataclasses.dataclass\nclass Item:\n    n: int = 1\ndef gone(): ...\n")
+    (scratch / "new.py").write_text("import dataclasses\n@dataclasses.dataclass\nclass Item:\n    n: int = 2\n")
+    done = json.loads(spawn_text("update", "--json", "greeting", "new.py")[1])
+    assert [(step["name"], step["action"]) for step in done["steps"]] == [("Item", "update"), ("gone", "leak")]
+    (scratch / "new.py").write_text("import dataclasses\n@dataclasses.dataclass\nclass Item:\n    n: int = 3\n")
+    again = json.loads(spawn_text("plan", "--json", "greeting", "new.py")[1])
+    assert "gone" not in {step["name"] for step in again["steps"]}
+
+
 def test_refused_update_changes_nothing(scratch):
     add()
     (scratch / "new.py").write_text(GREETING.replace("class Greeter:\n    greeting", "Greeter"))
