@@ -4,7 +4,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 INSTALLED := .venv/installed
 
-.PHONY: demo test lint types tests test-real bench clean
+.PHONY: demo test lint types tests tests-of-updates other-tests quick-real-tests test-real bench clean
 
 demo: $(INSTALLED)
 	$(BIN)/python examples/demo.py
@@ -17,8 +17,19 @@ lint: $(INSTALLED)
 types: $(INSTALLED)
 	$(BIN)/mypy --no-error-summary
 
+# In two processes at a time: what is tested takes one core, and one thread, each.
 tests: $(INSTALLED)
-	$(BIN)/python -m pytest -q
+	$(MAKE) --no-print-directory --jobs=2 tests-of-updates other-tests quick-real-tests
+
+UPDATES := $(wildcard tests/test_update_*.py)
+
+tests-of-updates:
+	$(BIN)/python -m pytest -q $(UPDATES)
+
+other-tests:
+	$(BIN)/python -m pytest -q $(UPDATES:%=--ignore=%)
+
+quick-real-tests:
 	$(BIN)/python -m pytest -q tests/real -m quick
 
 test-real: $(INSTALLED)
