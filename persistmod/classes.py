@@ -100,12 +100,21 @@ def forget_subclasses(cls: type) -> None:
             _abc._reset_caches(base)
 
 
-def composites(cls: type) -> dict[Any, Any]:
-    """Return `{value: member}` of the members of a flag that its source does not name; they are made when they are first asked for."""
-    if not issubclass(cls, enum.Flag):
-        return {}
-    named = set(map(id, cls._member_map_.values()))
-    return {value: member for value, member in cls._value2member_map_.items() if id(member) not in named}
+def composites(old: type, new: type) -> Iterator[tuple[Any, Any]]:
+    """Yield the members of a flag that its source does not name, each with the one that another version of it makes of the value.
+
+    They are made when they are first asked for.
+    """
+    if not issubclass(old, enum.Flag):
+        return
+    named = set(map(id, old._member_map_.values()))
+    for value in [value for value, member in old._value2member_map_.items() if id(member) not in named]:
+        try:
+            member = new(value)
+        except ValueError:
+            continue  # the new class has no such flags
+        if type(member) is new:
+            yield old._value2member_map_[value], member
 
 
 def inverted(old: type, new: type) -> Iterator[tuple[Any, Any]]:
@@ -202,10 +211,10 @@ def descriptor_parts(value: Any) -> tuple[Any, ...]:
 
 def built_in_base(cls: type) -> type:
     """Return the first class in the MRO that is made in C."""
-    return next(base for base in cls.__mro__ if not _is_made_in_python(base))
+    return next(base for base in cls.__mro__ if not is_made_in_python(base))
 
 
-def _is_made_in_python(cls: type) -> bool:
+def is_made_in_python(cls: type) -> bool:
     """Return whether instances have nothing beyond what their base has but slots, `__dict__` and `__weakref__`.
 
     Types in C may be heap types, too, and need be neither immutable nor marked in any way; so it is told by the size.
@@ -264,7 +273,7 @@ def _attributes(instance: Any) -> dict[Any, Any]:
 def _slots(instance: Any, cls: type) -> tuple[tuple[int, str, Any], ...]:
     found: list[tuple[int, str, Any]] = []
     for depth, owner in enumerate(cls.__mro__):
-        if not _is_made_in_python(owner):
+        if not is_made_in_python(owner):
             continue
         for name, member in owner.__dict__.items():
             if isinstance(member, types.MemberDescriptorType) and member.__objclass__ is owner:
