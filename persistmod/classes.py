@@ -100,12 +100,21 @@ def forget_subclasses(cls: type) -> None:
             _abc._reset_caches(base)
 
 
-def composites(cls: type) -> dict[Any, Any]:
-    """Return `{value: member}` of the members of a flag that its source does not name; they are made when they are first asked for."""
-    if not issubclass(cls, enum.Flag):
-        return {}
-    named = set(map(id, cls._member_map_.values()))
-    return {value: member for value, member in cls._value2member_map_.items() if id(member) not in named}
+def composites(old: type, new: type) -> Iterator[tuple[Any, Any]]:
+    """Yield the members of a flag that its source does not name, each with the one that another version of it makes of the value.
+
+    They are made when they are first asked for.
+    """
+    if not issubclass(old, enum.Flag):
+        return
+    named = set(map(id, old._member_map_.values()))
+    for value in [value for value, member in old._value2member_map_.items() if id(member) not in named]:
+        try:
+            member = new(value)
+        except ValueError:
+            continue  # the new class has no such flags
+        if type(member) is new:
+            yield old._value2member_map_[value], member
 
 
 def inverted(old: type, new: type) -> Iterator[tuple[Any, Any]]:

@@ -315,12 +315,8 @@ class Planner(Decider):
 
     def _pair_composites(self, found: Pair) -> None:
         """Let the members of a flag that were made when somebody asked for them be those that the new class makes of their values."""
-        for value, current in classes.composites(found.old).items():
-            try:
-                new = found.new(value)
-            except ValueError:
-                continue  # the new class has no such flags
-            if type(new) is found.new and id(new) not in self.made:
+        for current, new in classes.composites(found.old, found.new):
+            if id(new) not in self.made:
                 self.made[id(new)] = new
                 self._stand_for(new, current)
                 self.changes.refills.append((current, new))

@@ -69,7 +69,7 @@ def _redirect_instance(owner: Any, exchanged: dict[int, Any], writes: Writes) ->
     if any(id(value) in exchanged for value in attributes.values()):
         _redirect_dict(attributes, exchanged, writes)
     for cls in type(owner).__mro__ if not isinstance(owner, type) else ():
-        for member in list(cls.__dict__.values()) if is_made_in_python(cls) else ():
+        for member in list(cls.__dict__.values()) if is_made_in_python(cls) else ():  # others can be read only
             if type(member) is types.MemberDescriptorType:
                 for item in slot_value(member, owner):
                     if id(item) in exchanged:
