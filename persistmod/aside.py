@@ -264,6 +264,7 @@ class Observer(Making):
             observation.because("its body runs the garbage collector")
         observation.made = self.made()
         observation.ignored_holders = self.outside.own_containers()
+        del self.outside  # it holds half the process, and whoever looks for holders finds it
         for cls in self.registered:
             if id(cls) not in observation.made:
                 observation.registered.append(cls)

@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from persistmod import forwarding
+from persistmod.bookkeeping import Account
 from persistmod.functions import contents
 from persistmod.namespace import definitions, vars_of
 
@@ -56,7 +57,7 @@ class Pairing:
     functions: list[Pair] = field(default_factory=list)
     classes: list[Pair] = field(default_factory=list)
     caches: list[Pair] = field(default_factory=list)
-    partner: dict[int, Any] = field(default_factory=dict)
+    partner: Account = field(default_factory=Account)
     taken: set[int] = field(default_factory=set)
     outer: dict[int, str] = field(default_factory=dict)
 

@@ -17,6 +17,7 @@ from itertools import chain
 from typing import Any
 
 from persistmod import classes, rebuilding
+from persistmod.bookkeeping import Account, Notes, is_bookkeeping
 from persistmod.classes import is_persistent, set_value, slot_of, values_of
 from persistmod.namespace import vars_of
 from persistmod.pairing import Pair
@@ -34,12 +35,12 @@ class Replacement:
     `moves` are pairs of an old instance and the new one; `immutable` holders are made again, and held in turn by others.
     """
 
-    exchanged: dict[int, Any] = field(default_factory=dict)
-    owners: list[Any] = field(default_factory=list)
+    exchanged: Account = field(default_factory=Account)
+    owners: list[Any] = field(default_factory=Notes)
     obstacles: list[str] = field(default_factory=list)
-    keep: list[Any] = field(default_factory=list)
-    moves: list[tuple[Any, Any]] = field(default_factory=list)
-    immutable: list[Any] = field(default_factory=list)
+    keep: list[Any] = field(default_factory=Notes)
+    moves: list[tuple[Any, Any]] = field(default_factory=Notes)
+    immutable: list[Any] = field(default_factory=Notes)
 
 
 def survey(pairs: list[Pair]) -> Replacement:
@@ -113,18 +114,21 @@ def _find_owners(found: Replacement, instances: list[Any]) -> None:
     counted: Counter[int] = Counter()
     moved = set(map(id, instances))
     while pending:
-        ours = {id(found.keep), id(pending), id(instances), id(found.exchanged), id(found.owners), id(sys._getframe())}
-        ours.update(map(id, found.moves))
+        ours = {id(pending), id(instances), id(sys._getframe()), *map(id, found.moves)}
         owners = [owner for owner in gc.get_referrers(*pending) if id(owner) not in ours and id(owner) not in seen]
         seen.update(map(id, owners))
         counted.update(map(id, chain.from_iterable(map(gc.get_referents, owners))))
         pending = tuple(owner for owner in owners if _is_made_again(owner, found))
         found.immutable += pending
-        found.owners += [owner for owner in owners if can_redirect(owner) and not (type(owner) is tuple or id(owner) in moved)]
+        found.owners += [owner for owner in owners if _is_to_be_redirected(owner) and id(owner) not in moved]
         del owners
     for instance in instances:
         if sys.getrefcount(instance) - counted[id(instance)] > _OWN_REFERENCES:
             found.obstacles.append(f"an instance of {type(instance).__qualname__} is held by a running function, or by an object in C")
+
+
+def _is_to_be_redirected(owner: Any) -> bool:
+    return can_redirect(owner) and type(owner) is not tuple and not is_bookkeeping(owner)
 
 
 # The list of what is kept, that of instances, the pair in `moves`, the loop's variable, the argument of getrefcount.

@@ -17,6 +17,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from persistmod import applying, dependents, islands, journal, loading, replacing, versions
+from persistmod.bookkeeping import Account
 from persistmod.deciding import Neighbours
 from persistmod.dependents import Text
 from persistmod.errors import NotRegisteredError, PersistmodError, StorageError, UpdateError
@@ -284,8 +285,8 @@ def _bind_added(runs: Runs, writes: Writes) -> None:
 
 
 def _relinker(runs: Runs, planners: list[Planner]) -> Relinker:
-    stands_for: dict[int, Any] = {}
-    made: dict[int, Any] = {}
+    stands_for = Account()
+    made = Account()
     for planner in planners:
         made |= planner.made
         stands_for |= planner.changes.stands_for
