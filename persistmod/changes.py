@@ -23,5 +23,6 @@ class Changes:
     registries: list[tuple[type, list[type]]] = field(default_factory=Notes)
     refills: list[tuple[Any, Any]] = field(default_factory=Notes)
     merges: list[tuple[Any, Any, Any]] = field(default_factory=Notes)
+    remade: list[type] = field(default_factory=Notes)
     stale: list[Any] = field(default_factory=Notes)
     stands_for: Account = field(default_factory=Account)

@@ -20,7 +20,7 @@ from dataclasses import dataclass
 from importlib.abc import Loader, MetaPathFinder
 from typing import Any
 
-from persistmod import applying, islands, loading, pickling, replacing
+from persistmod import applying, islands, loading, pickling, together
 from persistmod.bookkeeping import Account
 from persistmod.contents import Leak
 from persistmod.deciding import FindBase, Neighbours
@@ -132,10 +132,7 @@ def follow(followers: Sequence[Follower]) -> Writes:
         )
         for follower, scratch, made in runs
     ]
-    for planner in planners:
-        planner.plan()
-        replaced = [pair for pair in planner.pairing.classes if not pair.keeps]
-        planner.replacement = replacing.survey(replaced) if replaced else None
+    together.plan(planners)
     relinker = _relinker(runs, planners)
     removed = [
         [name for name in planner.removed if name not in follower.leaked] for planner, (follower, _, _) in zip(planners, runs, strict=True)

@@ -12,6 +12,7 @@ import gc
 import sys
 import types
 from collections import Counter
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from itertools import chain
 from typing import Any
@@ -20,7 +21,7 @@ from persistmod import classes, rebuilding
 from persistmod.bookkeeping import Account, Notes, is_bookkeeping
 from persistmod.classes import is_persistent, set_value, slot_of, values_of
 from persistmod.namespace import vars_of
-from persistmod.pairing import Pair
+from persistmod.pairing import Pair, can_take
 from persistmod.redirecting import can_redirect, redirect, weak_references
 from persistmod.writes import Writes
 
@@ -53,6 +54,22 @@ def survey(pairs: list[Pair]) -> Replacement:
     return found
 
 
+def remake(cls: type, made: Account, stands_for: Account) -> Iterator[tuple[type, type]]:
+    """Yield a new class and its new bases that have to be made again to stand on live ones, each with that which is, bases first.
+
+    CPython assigns `__bases__` only if the layout of all bases of both is alike. `made` and `stands_for` are what the new bodies made, and
+    what stands for it, which is told of each class that is made again.
+    """
+    if id(cls) in stands_for or id(cls) not in made:
+        return
+    for base in cls.__bases__:
+        yield from remake(base, made, stands_for)
+    bases = tuple(stands_for.get(id(base), base) for base in cls.__bases__)
+    if not can_take(cls, "__bases__", bases):
+        stands_for[id(cls)] = again = _made_on(bases, cls)
+        yield cls, again
+
+
 def _exchange_class(old: type, new: type, found: Replacement, known: set[int]) -> None:
     found.exchanged[id(old)] = new
     found.keep.append(old)
@@ -62,16 +79,22 @@ def _exchange_class(old: type, new: type, found: Replacement, known: set[int]) -
     for subclass in subclasses:
         if id(subclass) not in known and subclass.__module__ != new.__module__:
             bases = tuple(found.exchanged.get(id(base), base) for base in subclass.__bases__)
-            shape = classes.shape(subclass)
             try:
-                again = rebuilding.new_class(type(subclass), subclass.__name__, bases, shape.namespace)
+                again = _made_on(bases, subclass)
             except TypeError as error:
                 found.obstacles.append(f"its subclass {subclass.__module__}.{subclass.__qualname__} cannot follow: {error}")
                 continue
-            rebuilding.fill_class(again, shape.late)
-            if shape.registry is not None:
-                rebuilding.init_abc(again, shape.registry)
             _exchange_class(subclass, again, found, known)
+
+
+def _made_on(bases: tuple[type, ...], cls: type) -> type:
+    """Make a class again on other bases."""
+    shape = classes.shape(cls)
+    again = rebuilding.new_class(type(cls), cls.__name__, bases, shape.namespace)
+    rebuilding.fill_class(again, shape.late)
+    if shape.registry is not None:
+        rebuilding.init_abc(again, shape.registry)
+    return again
 
 
 def _exchange_instance(instance: Any, new: type, found: Replacement) -> None:
