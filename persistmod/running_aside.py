@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 from importlib.abc import Loader, MetaPathFinder
 from typing import Any
 
-from persistmod import aside, imaging, live, loading
+from persistmod import aside, imaging, imported, loading
 from persistmod.aside import Observation, Observer
 from persistmod.errors import BodyError, PersistmodError
 from persistmod.imaging import ImageData
@@ -65,7 +65,7 @@ class Runs:
         """Put back what the runs changed outside, and the modules that they imported first."""
         self.take_back_effects()
         for name in reversed(self.added):
-            live.forget(name, ())
+            imported.forget(name, ())
 
 
 @contextmanager

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import types
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -9,8 +10,10 @@ from operator import is_
 from typing import Any, Protocol
 
 from persistent import Persistent
+from ZODB.POSException import POSKeyError
 
 from persistmod.datastate import IMPORT_SYSTEM
+from persistmod.imported import forget
 from persistmod.writes import uninterrupted
 
 
@@ -22,6 +25,7 @@ class DataRecord(Protocol):
     _p_oid: Any
     _p_serial: Any
     _p_jar: Any
+    is_removed: bool
 
     def data_serial(self) -> tuple[object, ...]:
         """Return what changes whenever the stored data change; the persistent objects that are read for it are in it."""
@@ -86,6 +90,18 @@ class Watched:
     def is_among(self, oids: set[Any]) -> bool:
         """Return whether one of these is what the serial was read from."""
         return self.record._p_oid in oids or any(isinstance(part, Persistent) and part._p_oid in oids for part in self.serial)
+
+    def is_removed(self) -> bool:
+        """Return whether the record has left its registry, and perhaps the database with it."""
+        try:
+            return self.record.is_removed
+        except POSKeyError:
+            return True
+
+    def leave(self) -> None:
+        """Take the live module out of `sys.modules`, as whoever removed its record did."""
+        if sys.modules.get(self.record.name) is self.module:
+            forget(self.record.name, ())
 
     def put_back(self) -> None:
         """Bind the globals as they were; submodules that were imported meanwhile stay."""

@@ -1,11 +1,14 @@
 """Packages updated as a whole by `update_many`: modules that come, go, change and import each other."""
 
+import importlib
 import os
 import shutil
 
 import pytest
 import transaction
 from processes import ROOT, Database
+
+import persistmod
 
 
 @pytest.fixture
@@ -119,3 +122,46 @@ def test_leaks_may_refer_to_those_of_a_module_that_imports_theirs(database):
         update(registry, a=mark + "from .b import f\n", b="from .a import mark\ndef f(): return mark\n")
         update(registry, a="from .b import f\n", b="def f(): return 3\n")
     assert database.run("from pack import a, b; print(a.mark is b.mark, a.mark(), a.f())") == "True 1 3\n"
+
+
+LEAVING = """
+import shutil
+from edited import received
+transaction.begin()
+import pack, pack.a, pack.b
+held = pack.a.f
+transaction.abort()
+for _ in received(db, sys.argv[2]):
+    transaction.begin()
+    here = [name for name in ("pack.a", "pack.b") if name in sys.modules]
+    print(here, [name for name in ("a", "b") if hasattr(pack, name)], pack.version, held())
+    transaction.abort()
+from pack import a
+print(a.f is held, a.f(), hasattr(pack, "b"))
+"""
+
+
+@pytest.mark.parametrize("run", ["auto", "always"])
+def test_removed_modules_leave_processes_that_follow_until_an_undo(database, tmp_path, run):
+    before = Database(tmp_path / "before")
+    (tmp_path / "before").mkdir()
+    with database.open() as registry:
+        registry.add("pack", "version = 1\n", package=True)
+        registry.add("pack.a", "def f(): return 1\n", run=run)
+        registry.add("pack.b", "", run=run)
+        transaction.commit()
+        shutil.copy(database.path, before.path)
+        registry.update_many({"pack": "version = 2\n", "pack.b": None})
+        transaction.commit()
+        registry.remove("pack.a")
+        transaction.commit()
+        with pytest.raises(ImportError):
+            registry.remove("pack") or importlib.import_module("pack.a")
+        transaction.abort()
+        db = registry._p_jar.db()
+        db.undo(db.undoLog(0, 1)[0]["id"])
+        transaction.commit()
+        with persistmod.importing(registry):
+            assert importlib.import_module("pack.a").f() == 1
+    found = before.run(LEAVING, database.path, environment={"PYTHONPATH": f"{ROOT}{os.pathsep}{ROOT}/tests"}.items())
+    assert found == "['pack.a'] ['a'] 2 1\n[] [] 2 1\n[] [] 2 1\nFalse 1 False\n"
