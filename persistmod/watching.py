@@ -126,4 +126,8 @@ class Watched:
             for name, value in now.items()
             if before.get(name, now) is not value and name not in IMPORT_SYSTEM and not issubclass(type(value), types.ModuleType)
         }
-        return changed, tuple(name for name in before if name not in now)
+        return changed, tuple(name for name in before if name not in now and not self._is_submodule(name))
+
+    def _is_submodule(self, name: str) -> bool:
+        value = self.before[name]
+        return issubclass(type(value), types.ModuleType) and value.__name__ == f"{self.record.name}.{name}"

@@ -155,6 +155,7 @@ def test_removed_modules_leave_processes_that_follow_until_an_undo(database, tmp
         transaction.commit()
         registry.remove("pack.a")
         transaction.commit()
+        assert registry["pack"].stored_data() == ({}, ())
         with pytest.raises(ImportError):
             registry.remove("pack") or importlib.import_module("pack.a")
         transaction.abort()
