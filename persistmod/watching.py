@@ -82,9 +82,9 @@ class Watched:
         before, now = self.before, self.namespace
         if len(before) == len(now) and all(map(is_, before.values(), now.values())):
             return False
-        if self.differences() != ({}, ()) or any(now.get(name, self) is not value for name, value in before.items()):
+        if self.differences() != ({}, ()) or any(now.get(name, self) is not value for name, value in self._kept().items()):
             return True
-        self.before = dict(now)  # submodules were bound, as imports do; they are not looked at again
+        self.before = dict(now)  # submodules came, as imports bind them, or went; they are not looked at again
         return False
 
     def is_among(self, oids: set[Any]) -> bool:
@@ -104,12 +104,13 @@ class Watched:
             forget(self.record.name, ())
 
     def put_back(self) -> None:
-        """Bind the globals as they were; submodules that were imported meanwhile stay."""
+        """Bind the globals as they were; submodules that were imported meanwhile stay, and those that were forgotten do not come back."""
         changed, removed = self.differences()
+        kept = self._kept()
         bound = {name: value for name, value in self.namespace.items() if name not in changed and name not in self.before}
         with uninterrupted():
             self.namespace.clear()
-            self.namespace.update({**self.before, **bound})
+            self.namespace.update({**kept, **bound})
 
     def take(self) -> None:
         self.before = dict(self.namespace)
@@ -126,7 +127,11 @@ class Watched:
             for name, value in now.items()
             if before.get(name, now) is not value and name not in IMPORT_SYSTEM and not issubclass(type(value), types.ModuleType)
         }
-        return changed, tuple(name for name in before if name not in now and not self._is_submodule(name))
+        return changed, tuple(name for name in self._kept() if name not in now)
+
+    def _kept(self) -> dict[str, Any]:
+        """Return what was bound, without submodules that are gone."""
+        return {name: value for name, value in self.before.items() if name in self.namespace or not self._is_submodule(name)}
 
     def _is_submodule(self, name: str) -> bool:
         value = self.before[name]
