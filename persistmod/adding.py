@@ -55,7 +55,7 @@ def adding(registry: Registry, records: list[PersistentModule]) -> Iterator[None
     registry.pend(pending)
     mapping = cast("Mapping[str, PersistentModule]", registry)
     hook = nullcontext() if is_importing(mapping) else importing(mapping)
-    with hook, live.set_aside(names), live.taken_out(names) as replaced, aside.shared_snapshot():
+    with hook, live.set_aside(names), live.taken_out(names) as replaced:
         try:
             yield
         except BaseException:
@@ -162,7 +162,7 @@ def add_tree(registry: Registry, tree: Tree, run: str, progress: Progress | None
     records = [_record_of(module, run) for module in tree.modules]
     names = [record.name for record in records]
     steps = _Steps(progress, 2 * len(records))
-    with adding(registry, records):
+    with adding(registry, records), aside.shared_snapshot():
         for package, files in tree.resources.items():
             registry[package].add_resources(files)
         stored = {record.name: problem for record in records if (problem := _import_of_tree(record, tree.name, steps))}
@@ -222,9 +222,15 @@ def run_new(record: PersistentModule) -> None:
 
 
 def run_all_new(records: Iterable[PersistentModule]) -> None:
-    """Import pending modules, one after the other; those that another imported are there already."""
-    for record in records:
-        run_new(record)
+    """Import pending modules, one after the other; those that another imported are there already. A failure puts back what they changed."""
+    with aside.shared_snapshot(restorable=True), aside.noting_runs() as observers:
+        try:
+            for record in records:
+                run_new(record)
+        except BaseException:
+            for observer in reversed(observers):
+                observer.take_back()
+            raise
 
 
 def is_source_only(record: PersistentModule) -> bool:

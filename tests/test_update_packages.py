@@ -3,6 +3,7 @@
 import importlib
 import os
 import shutil
+import sys
 
 import pytest
 import transaction
@@ -77,6 +78,7 @@ def test_module_with_the_same_source_takes_what_it_imports(database):
 
 FOLLOWER = """
 import shutil
+import sys
 from edited import receive
 transaction.begin()
 from pack import a, b
@@ -126,6 +128,7 @@ def test_leaks_may_refer_to_those_of_a_module_that_imports_theirs(database):
 
 LEAVING = """
 import shutil
+import sys
 from edited import received
 transaction.begin()
 import pack, pack.a, pack.b
@@ -166,3 +169,20 @@ def test_removed_modules_leave_processes_that_follow_until_an_undo(database, tmp
             assert importlib.import_module("pack.a").f() == 1
     found = before.run(LEAVING, database.path, environment={"PYTHONPATH": f"{ROOT}{os.pathsep}{ROOT}/tests"}.items())
     assert found == "['pack.a'] ['a'] 2 1\n[] [] 2 1\n[] [] 2 1\nFalse 1 False\n"
+
+
+SHOP = "table = {}\ndef price(): return 2\n"
+
+
+@pytest.mark.parametrize("shop", [{}, {"shop": SHOP}, {"shop": "import other\n" + SHOP}])
+def test_failing_new_module_leaves_live_modules_as_they_were(database, shop):
+    other = "import guestbook\nguestbook.names.add('other')\n"
+    extra = "import guestbook, other, shop\nguestbook.entries.append('extra')\nshop.price.mark = shop.table['mark'] = 1\nraise KeyError\n"
+    with database.open() as registry, persistmod.importing(registry):
+        module = registry.add("shop", "table = {}\ndef price(): return 1\n").module
+        guestbook = importlib.import_module("guestbook")
+        with pytest.raises(persistmod.BodyError):
+            registry.update_many({**shop, "extra": extra, "other": other})
+        assert (vars(module.price), module.table, module.price()) == ({}, {}, 1)
+        assert "extra" not in guestbook.entries and "other" not in guestbook.names
+        assert list(registry) == ["shop"] and {"extra", "other"}.isdisjoint(sys.modules)
