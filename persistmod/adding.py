@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Protocol, cast
 
-from persistmod import aside, imaging, journal, live, loading
+from persistmod import aside, imaging, imported, journal, live, loading
 from persistmod.contents import Pack
 from persistmod.errors import BodyError, PersistmodError, ShadowedWarning, SourceError
 from persistmod.importer import importing, is_importing
@@ -55,13 +55,13 @@ def adding(registry: Registry, records: list[PersistentModule]) -> Iterator[None
     registry.pend(pending)
     mapping = cast("Mapping[str, PersistentModule]", registry)
     hook = nullcontext() if is_importing(mapping) else importing(mapping)
-    with hook, live.set_aside(names), live.taken_out(names) as replaced, aside.shared_snapshot():
+    with hook, live.set_aside(names), live.taken_out(names) as replaced:
         try:
             yield
         except BaseException:
             registry.pend(())
             for record in pending:
-                live.forget(record.name, before)
+                imported.forget(record.name, before)
                 loading.withdraw_source(record)
             raise
     registry.enter()
@@ -69,7 +69,7 @@ def adding(registry: Registry, records: list[PersistentModule]) -> Iterator[None
         module = sys.modules.get(record.name)
         if module is not None and loading.record_of(module) is record:
             record.watch(module, is_closed(record))
-            changes.on_abort(partial(live.forget, record.name, before if record.name in replaced else ()))
+            changes.on_abort(partial(imported.forget, record.name, before if record.name in replaced else ()))
     _warn_of_shadowed(names)
 
 
@@ -80,7 +80,7 @@ def with_parents(registry: Registry, records: list[PersistentModule]) -> list[Pe
         parts = record.name.split(".")
         for length in range(1, len(parts)):
             name = ".".join(parts[:length])
-            if name not in found and registry.get(name) is None and not live.is_importable(name):
+            if name not in found and registry.get(name) is None and not imported.is_importable(name):
                 found[name] = PersistentModule(name, None, package=True)
     return [found[name] for name in sorted(found, key=lambda name: (name.count("."), name in {record.name for record in records}))]
 
@@ -162,7 +162,7 @@ def add_tree(registry: Registry, tree: Tree, run: str, progress: Progress | None
     records = [_record_of(module, run) for module in tree.modules]
     names = [record.name for record in records]
     steps = _Steps(progress, 2 * len(records))
-    with adding(registry, records):
+    with adding(registry, records), aside.shared_snapshot():
         for package, files in tree.resources.items():
             registry[package].add_resources(files)
         stored = {record.name: problem for record in records if (problem := _import_of_tree(record, tree.name, steps))}
@@ -222,9 +222,15 @@ def run_new(record: PersistentModule) -> None:
 
 
 def run_all_new(records: Iterable[PersistentModule]) -> None:
-    """Import pending modules, one after the other; those that another imported are there already."""
-    for record in records:
-        run_new(record)
+    """Import pending modules, one after the other; those that another imported are there already. A failure puts back what they changed."""
+    with aside.shared_snapshot(restorable=True), aside.noting_runs() as observers:
+        try:
+            for record in records:
+                run_new(record)
+        except BaseException:
+            for observer in reversed(observers):
+                observer.take_back()
+            raise
 
 
 def is_source_only(record: PersistentModule) -> bool:
@@ -250,7 +256,7 @@ def renew(registry: Registry, sources: Mapping[str, bytes]) -> None:
             registry[name].take_source(source)
         for name in changed:
             _import_or_store(registry[name])
-            journal.of(registry).on_abort(partial(live.forget, name, before))
+            journal.of(registry).on_abort(partial(imported.forget, name, before))
 
 
 def _store(record: PersistentModule, problem: str) -> str:

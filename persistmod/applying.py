@@ -49,6 +49,8 @@ class Ready:
         self.refills = [(current, *_contents_of(new, resolve)) for current, new in changes.refills]
         self.merges = [self._merged(resolve, *entry) for entry in changes.merges]
         self.stale = changes.stale
+        for cls in changes.remade:
+            resolve(cls)
         relinker.finish()
 
     @staticmethod

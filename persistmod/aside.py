@@ -129,6 +129,8 @@ class Observer(Making):
         super().__exit__(*exception)
         self._sharing.__exit__(None, None, None)
         builtins.__import__ = self._previous_import
+        if _shared.observers is not None:
+            _shared.observers.append(self)
 
     def resume(self) -> None:
         gc.disable()  # a snapshot makes many objects that stay
@@ -264,6 +266,7 @@ class Observer(Making):
             observation.because("its body runs the garbage collector")
         observation.made = self.made()
         observation.ignored_holders = self.outside.own_containers()
+        del self.outside  # it holds half the process, and whoever looks for holders finds it
         for cls in self.registered:
             if id(cls) not in observation.made:
                 observation.registered.append(cls)
@@ -296,6 +299,7 @@ Observer._import.__code__ = Observer._import.__code__.replace(co_filename="<froz
 
 class _Shared(threading.local):
     outside: Outside | None = None
+    observers: list[Observer] | None = None
 
 
 _shared = _Shared()
@@ -313,6 +317,18 @@ def shared_snapshot(restorable: bool = False) -> Iterator[Outside]:
         yield outside
     finally:
         _shared.outside = known
+
+
+@contextmanager
+def noting_runs() -> Iterator[list[Observer]]:
+    """Give a list which the observers of all runs inside the block, in this thread, join when the runs end."""
+    known = _shared.observers
+    observers: list[Observer] = []
+    _shared.observers = observers
+    try:
+        yield observers
+    finally:
+        _shared.observers = known
 
 
 @contextmanager

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from persistmod import holders
+from persistmod.bookkeeping import Account
 from persistmod.dependence import Edit
 from persistmod.merging import MISSING, Comparison, paths_of
 from persistmod.pairing import Side
@@ -40,7 +41,7 @@ class Decider:
         self, module: str, live: dict[str, Any], scratch: dict[str, Any], made: dict[int, Any], edit: Edit, base: FindBase,
         retired: dict[str, Any], neighbours: Neighbours,
     ) -> None:
-        made = made | holders.own_dictionaries(made, scratch)
+        made = Account(made | holders.own_dictionaries(made, scratch))
         self.module, self.live, self.scratch, self.made, self.edit = module, live, scratch, made, edit
         self.old = Side(module, live, self._is_own_of_old, retired)
         self.new = Side(module, scratch, lambda value: id(value) in made)

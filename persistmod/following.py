@@ -20,7 +20,8 @@ from dataclasses import dataclass
 from importlib.abc import Loader, MetaPathFinder
 from typing import Any
 
-from persistmod import applying, islands, loading, pickling, replacing
+from persistmod import applying, islands, loading, pickling, together
+from persistmod.bookkeeping import Account
 from persistmod.contents import Leak
 from persistmod.deciding import FindBase, Neighbours
 from persistmod.dependence import Edit
@@ -131,10 +132,7 @@ def follow(followers: Sequence[Follower]) -> Writes:
         )
         for follower, scratch, made in runs
     ]
-    for planner in planners:
-        planner.plan()
-        replaced = [pair for pair in planner.pairing.classes if not pair.keeps]
-        planner.replacement = replacing.survey(replaced) if replaced else None
+    together.plan(planners)
     relinker = _relinker(runs, planners)
     removed = [
         [name for name in planner.removed if name not in follower.leaked] for planner, (follower, _, _) in zip(planners, runs, strict=True)
@@ -157,11 +155,13 @@ _Run = tuple[Follower, types.ModuleType, dict[int, Any]]
 
 
 def _relinker(runs: list[_Run], planners: list[Planner]) -> Relinker:
-    stands_for: dict[int, Any] = {}
-    all_made: dict[int, Any] = {}
+    stands_for = Account()
+    all_made = Account()
     for planner, (follower, scratch, _) in zip(planners, runs, strict=True):
-        stands_for |= {**planner.changes.stands_for, id(scratch): follower.module}
-        all_made |= {**planner.made, id(scratch): scratch}
+        stands_for |= planner.changes.stands_for
+        stands_for[id(scratch)] = follower.module
+        all_made |= planner.made
+        all_made[id(scratch)] = scratch
     namespaces = {id(vars(scratch)): (vars(scratch), vars(follower.module)) for follower, scratch, made in runs}
     return Relinker(stands_for, all_made, namespaces)
 

@@ -15,6 +15,7 @@ from functools import partial
 from typing import Any
 
 from persistmod import classes, forwarding
+from persistmod.bookkeeping import Account, is_bookkeeping
 from persistmod.holders import excess_of_made
 from persistmod.redirecting import redirect, weak_references
 from persistmod.relinking import Relinker
@@ -24,9 +25,9 @@ from persistmod.writes import Writes
 def join(registered: list[type], relinker: Relinker, writes: Writes) -> None:
     """Exchange new objects for live ones wherever others hold them; `registered` are the ABCs with which the body registered classes."""
     held = _held_by_others(relinker)
-    stand_in = {id(value): relinker.resolve(value) for value in held}
+    stand_in = Account((id(value), relinker.resolve(value)) for value in held)
     relinker.finish()
-    exchanged = {key: live for key, live in stand_in.items() if live is not relinker.made[key]}
+    exchanged = Account((key, live) for key, live in stand_in.items() if live is not relinker.made[key])
     for value in held:
         if id(value) in exchanged:
             exchanged.update({id(reference): again for reference, again in weak_references(value, exchanged[id(value)])})
@@ -58,15 +59,10 @@ def _exchange(exchanged: dict[int, Any], relinker: Relinker, writes: Writes) -> 
     if not targets:
         return
     frame = sys._getframe()
-    ours = {id(new), id(weak), id(targets), id(made), id(exchanged), id(relinker.stands_for), id(frame), *relinker.namespaces}
+    ours = {id(new), id(weak), id(targets), id(frame), *relinker.namespaces}
     for owner in gc.get_referrers(*targets):
-        if not (id(owner) in made or id(owner) in ours or id(owner) in relinker.kept_ids() or _is_bookkeeping(owner)):
+        if not (id(owner) in made or id(owner) in ours or is_bookkeeping(owner)):
             redirect(owner, exchanged, writes)
-
-
-def _is_bookkeeping(owner: Any) -> bool:
-    """Return whether an object is one of those with which an update keeps account of what it does."""
-    return type(owner).__module__.partition(".")[0] == __name__.partition(".")[0]
 
 
 def _register_again(abstract: type, exchanged: dict[int, Any], writes: Writes) -> None:

@@ -177,6 +177,9 @@ class LiveData:
         if not self.invalidated or self._connection.opened is None:
             return
         invalidated, self.invalidated = self.invalidated, set()
+        for watched in [watched for watched in self._watched.values() if watched.is_among(invalidated) and watched.is_removed()]:
+            self._drop(watched.record.name)
+            watched.leave()
         changed = [
             watched
             for watched in list(self._watched.values())

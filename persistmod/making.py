@@ -13,6 +13,8 @@ import sys
 import types
 from typing import Any, Self
 
+from persistmod.bookkeeping import Account
+
 _FIND_AND_LOAD = importlib._bootstrap._find_and_load.__code__  # type: ignore[attr-defined]
 _REGISTER = abc.ABCMeta.register.__code__
 
@@ -57,9 +59,9 @@ class Making:
         self._segments.append([value for value in gc.get_objects(0) if not _belongs_to_the_interpreter(value, running)])
         self.spoilt = self.spoilt or _collections() != self._collections
 
-    def made(self) -> dict[int, Any]:
+    def made(self) -> Account:
         """Return `{id: object}` of what was made and is still there."""
-        made = {id(value): value for segment in self._segments for value in segment}
+        made = Account((id(value), value) for segment in self._segments for value in segment)
         self._segments.clear()
         return made
 

@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from persistmod import forwarding
+from persistmod.bookkeeping import Account
 from persistmod.functions import contents
 from persistmod.namespace import definitions, vars_of
 
@@ -56,7 +57,7 @@ class Pairing:
     functions: list[Pair] = field(default_factory=list)
     classes: list[Pair] = field(default_factory=list)
     caches: list[Pair] = field(default_factory=list)
-    partner: dict[int, Any] = field(default_factory=dict)
+    partner: Account = field(default_factory=Account)
     taken: set[int] = field(default_factory=set)
     outer: dict[int, str] = field(default_factory=dict)
 
@@ -196,9 +197,9 @@ def layout_difference(was: type, now: type, has_same_bases: bool) -> str | None:
     for name in ("__basicsize__", "__itemsize__", "__dictoffset__", "__weakrefoffset__"):
         if getattr(was, name) != getattr(now, name):
             return "the layout of its instances changes"
-    if not has_same_bases and not _can_take(now, "__bases__", was.__bases__):
+    if not has_same_bases and not can_take(now, "__bases__", was.__bases__):
         return f"its bases change from {_names(was.__bases__)} to {_names(now.__bases__)}, which have another layout"
-    if type(was) is not type(now) and type(was).__qualname__ != type(now).__qualname__ and not _can_take(now, "__class__", type(was)):
+    if type(was) is not type(now) and type(was).__qualname__ != type(now).__qualname__ and not can_take(now, "__class__", type(was)):
         return f"its metaclass changes from {type(was).__qualname__} to {type(now).__qualname__}"
     return None
 
@@ -213,7 +214,7 @@ def _slots(cls: type) -> tuple[str, ...]:
     )
 
 
-def _can_take(cls: type, name: str, value: Any) -> bool:
+def can_take(cls: type, name: str, value: Any) -> bool:
     """Return whether CPython lets a class have these bases, or this metaclass; tried on the new class, which nobody uses yet."""
     descriptor = type.__dict__[name] if name == "__bases__" else object.__dict__[name]
     before = descriptor.__get__(cls)

@@ -109,6 +109,7 @@ class PersistentModule(Imaged):
     `name`, `version`, `is_package`, `requested_run` and `registry` (None if it is in none) are plain attributes.
     """
 
+    is_removed = False  # from its registry
     _v_body: Body | None = None
 
     def __init__(

@@ -60,7 +60,7 @@ def _redirect_dict(owner: dict[Any, Any], exchanged: dict[int, Any], writes: Wri
         return
     for key, value in list(dict.items(owner)):
         live = exchanged.get(id(value), value)
-        if live is not value:
+        if live is not value and not (type(value) is weakref.ref and key == id(value())):  # so a class knows its subclasses
             writes.set_class_attribute(cls, key, live) if cls is not None else writes.bind(owner, key, live)
 
 

@@ -230,7 +230,7 @@ class Registry(Persistent, Listing):
         """Have records found under their names, in this process only, until `enter` or `pend(())`."""
         self._v_pending = {record.name: record for record in records}
         for record in self._v_pending.values():
-            record.registry = self
+            record.registry, record.is_removed = self, False
 
     def enter(self) -> None:
         """Register what is pending."""
@@ -318,6 +318,7 @@ class Registry(Persistent, Listing):
         changes = journal.of(self)
         for found in (*self.below(name), name):
             self.unlist(found)
+            self._modules[found].is_removed = True
             del self._modules[found]
             changes.on_abort(live.forgotten(found))
 

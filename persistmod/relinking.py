@@ -18,6 +18,7 @@ from collections.abc import Callable
 from typing import Any
 
 from persistmod import rebuilding, reducers
+from persistmod.bookkeeping import Account, Notes
 from persistmod.classes import (
     BY_VALUE,
     DESCRIPTORS,
@@ -43,7 +44,7 @@ class Relinker:
     """
 
     def __init__(
-        self, stands_for: dict[int, Any], made: dict[int, Any], namespaces: dict[int, tuple[dict[str, Any], dict[str, Any]]]
+        self, stands_for: Account, made: Account, namespaces: dict[int, tuple[dict[str, Any], dict[str, Any]]]
     ) -> None:
         self.stands_for = stands_for
         self.made = made
@@ -51,7 +52,7 @@ class Relinker:
         stands_for.update({key: live for key, (scratch, live) in namespaces.items()})
         self._pending: deque[Callable[[], None]] = deque()
         self._seen: set[int] = set()
-        self._keep: list[Any] = []  # ids must stay taken
+        self._keep = Notes()  # ids must stay taken
 
     def resolve(self, value: Any) -> Any:
         """Return what stands for a value; what it contains is put right later."""
@@ -64,10 +65,6 @@ class Relinker:
         if id(value) in self._seen or not self._is_new(value):
             return value
         return self._begin(value, kind)
-
-    def kept_ids(self) -> set[int]:
-        """Return the ids of the containers in which the relinking itself holds new objects."""
-        return {id(self._keep), id(self.stands_for), id(self.made)}
 
     def finish(self) -> None:
         """Put right everything that is reachable from what was resolved."""

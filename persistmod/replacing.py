@@ -12,14 +12,16 @@ import gc
 import sys
 import types
 from collections import Counter
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from itertools import chain
 from typing import Any
 
 from persistmod import classes, rebuilding
+from persistmod.bookkeeping import Account, Notes, is_bookkeeping
 from persistmod.classes import is_persistent, set_value, slot_of, values_of
 from persistmod.namespace import vars_of
-from persistmod.pairing import Pair
+from persistmod.pairing import Pair, can_take
 from persistmod.redirecting import can_redirect, redirect, weak_references
 from persistmod.writes import Writes
 
@@ -34,12 +36,12 @@ class Replacement:
     `moves` are pairs of an old instance and the new one; `immutable` holders are made again, and held in turn by others.
     """
 
-    exchanged: dict[int, Any] = field(default_factory=dict)
-    owners: list[Any] = field(default_factory=list)
+    exchanged: Account = field(default_factory=Account)
+    owners: list[Any] = field(default_factory=Notes)
     obstacles: list[str] = field(default_factory=list)
-    keep: list[Any] = field(default_factory=list)
-    moves: list[tuple[Any, Any]] = field(default_factory=list)
-    immutable: list[Any] = field(default_factory=list)
+    keep: list[Any] = field(default_factory=Notes)
+    moves: list[tuple[Any, Any]] = field(default_factory=Notes)
+    immutable: list[Any] = field(default_factory=Notes)
 
 
 def survey(pairs: list[Pair]) -> Replacement:
@@ -52,6 +54,22 @@ def survey(pairs: list[Pair]) -> Replacement:
     return found
 
 
+def remake(cls: type, made: Account, stands_for: Account) -> Iterator[tuple[type, type]]:
+    """Yield a new class and its new bases that have to be made again to stand on live ones, each with that which is, bases first.
+
+    CPython assigns `__bases__` only if the layout of all bases of both is alike. `made` and `stands_for` are what the new bodies made, and
+    what stands for it, which is told of each class that is made again.
+    """
+    if id(cls) in stands_for or id(cls) not in made:
+        return
+    for base in cls.__bases__:
+        yield from remake(base, made, stands_for)
+    bases = tuple(stands_for.get(id(base), base) for base in cls.__bases__)
+    if not can_take(cls, "__bases__", bases):
+        stands_for[id(cls)] = again = _made_on(bases, cls)
+        yield cls, again
+
+
 def _exchange_class(old: type, new: type, found: Replacement, known: set[int]) -> None:
     found.exchanged[id(old)] = new
     found.keep.append(old)
@@ -61,16 +79,22 @@ def _exchange_class(old: type, new: type, found: Replacement, known: set[int]) -
     for subclass in subclasses:
         if id(subclass) not in known and subclass.__module__ != new.__module__:
             bases = tuple(found.exchanged.get(id(base), base) for base in subclass.__bases__)
-            shape = classes.shape(subclass)
             try:
-                again = rebuilding.new_class(type(subclass), subclass.__name__, bases, shape.namespace)
+                again = _made_on(bases, subclass)
             except TypeError as error:
                 found.obstacles.append(f"its subclass {subclass.__module__}.{subclass.__qualname__} cannot follow: {error}")
                 continue
-            rebuilding.fill_class(again, shape.late)
-            if shape.registry is not None:
-                rebuilding.init_abc(again, shape.registry)
             _exchange_class(subclass, again, found, known)
+
+
+def _made_on(bases: tuple[type, ...], cls: type) -> type:
+    """Make a class again on other bases."""
+    shape = classes.shape(cls)
+    again = rebuilding.new_class(type(cls), cls.__name__, bases, shape.namespace)
+    rebuilding.fill_class(again, shape.late)
+    if shape.registry is not None:
+        rebuilding.init_abc(again, shape.registry)
+    return again
 
 
 def _exchange_instance(instance: Any, new: type, found: Replacement) -> None:
@@ -113,18 +137,21 @@ def _find_owners(found: Replacement, instances: list[Any]) -> None:
     counted: Counter[int] = Counter()
     moved = set(map(id, instances))
     while pending:
-        ours = {id(found.keep), id(pending), id(instances), id(found.exchanged), id(found.owners), id(sys._getframe())}
-        ours.update(map(id, found.moves))
+        ours = {id(pending), id(instances), id(sys._getframe()), *map(id, found.moves)}
         owners = [owner for owner in gc.get_referrers(*pending) if id(owner) not in ours and id(owner) not in seen]
         seen.update(map(id, owners))
         counted.update(map(id, chain.from_iterable(map(gc.get_referents, owners))))
         pending = tuple(owner for owner in owners if _is_made_again(owner, found))
         found.immutable += pending
-        found.owners += [owner for owner in owners if can_redirect(owner) and not (type(owner) is tuple or id(owner) in moved)]
+        found.owners += [owner for owner in owners if _is_to_be_redirected(owner) and id(owner) not in moved]
         del owners
     for instance in instances:
         if sys.getrefcount(instance) - counted[id(instance)] > _OWN_REFERENCES:
             found.obstacles.append(f"an instance of {type(instance).__qualname__} is held by a running function, or by an object in C")
+
+
+def _is_to_be_redirected(owner: Any) -> bool:
+    return can_redirect(owner) and type(owner) is not tuple and not is_bookkeeping(owner)
 
 
 # The list of what is kept, that of instances, the pair in `moves`, the loop's variable, the argument of getrefcount.

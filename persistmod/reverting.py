@@ -17,6 +17,7 @@ from functools import partial
 from operator import attrgetter, is_
 from typing import Any
 
+from persistmod.bookkeeping import Notes
 from persistmod.classes import slot_value
 
 _Undo = Callable[[Any], object]
@@ -122,7 +123,7 @@ def _way_back_of_list(before: list[Any], value: list[Any]) -> Callable[[], objec
     """Return what takes out what was appended, if that is all; whatever comes later stays."""
     if len(value) < len(before) or not all(map(is_, value, before)):
         return partial(_put_back_items, list, before, value)
-    return partial(_take_out, value[len(before) :], value)
+    return partial(_take_out, Notes(value[len(before) :]), value)
 
 
 def _take_out(added: list[Any], value: list[Any]) -> None:

@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 from importlib.abc import Loader, MetaPathFinder
 from typing import Any
 
-from persistmod import aside, imaging, live, loading
+from persistmod import aside, imaging, imported, loading
 from persistmod.aside import Observation, Observer
 from persistmod.errors import BodyError, PersistmodError
 from persistmod.imaging import ImageData
@@ -51,21 +51,26 @@ class Run:
 
 @dataclass(slots=True)
 class Runs:
-    """New bodies that ran aside together, by name, in the order in which they ended; `added`: modules that were imported first."""
+    """New bodies that ran aside together, by name, in the order in which they ended; `added`: modules that were imported first.
+
+    `observers`: of all runs, those of modules that were imported first among them.
+    """
 
     by_name: dict[str, Run] = field(default_factory=dict)
     added: list[str] = field(default_factory=list)
+    observers: list[Observer] = field(default_factory=list)
 
     def take_back_effects(self) -> None:
-        """Put back what the runs changed outside."""
-        for run in reversed(self.by_name.values()):
-            run.observer.take_back()
+        """Put back what the runs changed outside; a module that was imported and stays keeps its effects."""
+        for observer in reversed(self.observers):
+            if observer.observation.module in self.by_name or observer.observation.module not in sys.modules:
+                observer.take_back()
 
     def take_back(self) -> None:
         """Put back what the runs changed outside, and the modules that they imported first."""
-        self.take_back_effects()
         for name in reversed(self.added):
-            live.forget(name, ())
+            imported.forget(name, ())
+        self.take_back_effects()
 
 
 @contextmanager
@@ -75,7 +80,10 @@ def running_aside(targets: Sequence[Target]) -> Iterator[Runs]:
     before = set(sys.modules)
     finder = _Finder({target.record.name: target for target in targets}, runs)
     try:
-        with _hook(targets[0].record), standing_aside(finder.targets.keys()), finder.first(), aside.shared_snapshot(restorable=True):
+        with (
+            _hook(targets[0].record), standing_aside(finder.targets.keys()), finder.first(), aside.shared_snapshot(restorable=True),
+            aside.noting_runs() as runs.observers,
+        ):
             for name in finder.targets:
                 if name not in runs.by_name:
                     importlib.import_module(name)

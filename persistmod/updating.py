@@ -16,7 +16,8 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from persistmod import applying, dependents, islands, journal, loading, replacing, versions
+from persistmod import applying, dependents, islands, journal, loading, together, versions
+from persistmod.bookkeeping import Account
 from persistmod.deciding import Neighbours
 from persistmod.dependents import Text
 from persistmod.errors import NotRegisteredError, PersistmodError, StorageError, UpdateError
@@ -194,9 +195,9 @@ def _planned(runs: Runs, options: Options, texts: dict[str, Text]) -> list[tuple
             loading.retired(run.target.module), neighbours, edits[name].affects if options.mode == "overwrite" else _never,
         )
         planners.append(planner)
+    together.plan(planners)
     for planner in planners:
-        planner.plan()
-        _plan_replacements(planner, options)
+        _refuse_replacements(planner, options)
     return [(planner, _plan_of(planner, runs.by_name[planner.module], options)) for planner in planners]
 
 
@@ -217,12 +218,9 @@ def _texts(targets: Iterable[Target]) -> dict[str, Text]:
     return texts
 
 
-def _plan_replacements(planner: Planner, options: Options) -> None:
-    replaced = [pair for pair in planner.pairing.classes if not pair.keeps]
-    if not replaced:
-        return
-    planner.replacement = replacing.survey(replaced)
-    if options.incompatible == "refuse":
+def _refuse_replacements(planner: Planner, options: Options) -> None:
+    if planner.replacement is not None and options.incompatible == "refuse":
+        replaced = [pair for pair in planner.pairing.classes if not pair.keeps]
         for problem in planner.replacement.obstacles:
             planner.step(replaced[0].path, "refuse", f"{replaced[0].reason}; {problem}")
 
@@ -285,8 +283,8 @@ def _bind_added(runs: Runs, writes: Writes) -> None:
 
 
 def _relinker(runs: Runs, planners: list[Planner]) -> Relinker:
-    stands_for: dict[int, Any] = {}
-    made: dict[int, Any] = {}
+    stands_for = Account()
+    made = Account()
     for planner in planners:
         made |= planner.made
         stands_for |= planner.changes.stands_for

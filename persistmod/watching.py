@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import types
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -9,8 +10,10 @@ from operator import is_
 from typing import Any, Protocol
 
 from persistent import Persistent
+from ZODB.POSException import POSKeyError
 
 from persistmod.datastate import IMPORT_SYSTEM
+from persistmod.imported import forget
 from persistmod.writes import uninterrupted
 
 
@@ -22,6 +25,7 @@ class DataRecord(Protocol):
     _p_oid: Any
     _p_serial: Any
     _p_jar: Any
+    is_removed: bool
 
     def data_serial(self) -> tuple[object, ...]:
         """Return what changes whenever the stored data change; the persistent objects that are read for it are in it."""
@@ -78,22 +82,35 @@ class Watched:
         before, now = self.before, self.namespace
         if len(before) == len(now) and all(map(is_, before.values(), now.values())):
             return False
-        if self.differences() != ({}, ()) or any(now.get(name, self) is not value for name, value in before.items()):
+        if self.differences() != ({}, ()) or any(now.get(name, self) is not value for name, value in self._kept().items()):
             return True
-        self.before = dict(now)  # submodules were bound, as imports do; they are not looked at again
+        self.before = dict(now)  # submodules came, as imports bind them, or went; they are not looked at again
         return False
 
     def is_among(self, oids: set[Any]) -> bool:
         """Return whether one of these is what the serial was read from."""
         return self.record._p_oid in oids or any(isinstance(part, Persistent) and part._p_oid in oids for part in self.serial)
 
+    def is_removed(self) -> bool:
+        """Return whether the record has left its registry, and perhaps the database with it."""
+        try:
+            return self.record.is_removed
+        except POSKeyError:
+            return True
+
+    def leave(self) -> None:
+        """Take the live module out of `sys.modules`, as whoever removed its record did."""
+        if sys.modules.get(self.record.name) is self.module:
+            forget(self.record.name, ())
+
     def put_back(self) -> None:
-        """Bind the globals as they were; submodules that were imported meanwhile stay."""
+        """Bind the globals as they were; submodules that were imported meanwhile stay, and those that were forgotten do not come back."""
         changed, removed = self.differences()
+        kept = self._kept()
         bound = {name: value for name, value in self.namespace.items() if name not in changed and name not in self.before}
         with uninterrupted():
             self.namespace.clear()
-            self.namespace.update({**self.before, **bound})
+            self.namespace.update({**kept, **bound})
 
     def take(self) -> None:
         self.before = dict(self.namespace)
@@ -110,4 +127,12 @@ class Watched:
             for name, value in now.items()
             if before.get(name, now) is not value and name not in IMPORT_SYSTEM and not issubclass(type(value), types.ModuleType)
         }
-        return changed, tuple(name for name in before if name not in now)
+        return changed, tuple(name for name in self._kept() if name not in now)
+
+    def _kept(self) -> dict[str, Any]:
+        """Return what was bound, without submodules that are gone."""
+        return {name: value for name, value in self.before.items() if name in self.namespace or not self._is_submodule(name)}
+
+    def _is_submodule(self, name: str) -> bool:
+        value = self.before[name]
+        return issubclass(type(value), types.ModuleType) and value.__name__ == f"{self.record.name}.{name}"

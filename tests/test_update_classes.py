@@ -904,3 +904,30 @@ def test_class_that_is_renamed_leaves_the_old_one_to_its_instances(m, held):
 )
 def test_one_layout_after_the_other(m, held):
     assert type(held.things[0]) is m.A and held.things[0].f() == 4
+
+
+DEEP = """
+class Base:
+    __slots__ = ("a",)
+    def __init__(self): self.a = 1
+class Plain(Base): pass
+"""
+
+
+@edit(
+    DEEP + "class Form(Base):\n    __slots__ = ()\n    def __init__(self): super().__init__()\n    def own(self): return __class__\n",
+    DEEP + "class Form(Plain):\n    b = 1\n    def __init__(self): super().__init__()\n    def own(self): return __class__\n"
+    "class Wide(Form): pass\nwide = Wide()\n",
+    held="form = m.Form()",
+    incompatible="replace",
+)
+def test_bases_with_another_layout_several_levels_deep(m, held):
+    assert type(held.form) is m.Form is held.form.own() and (held.form.a, held.form.b) == (1, 1)
+    assert m.Form.__bases__ == (m.Plain,) and m.Form().a == 1
+    assert type(m.wide) is m.Wide and m.Wide.__bases__ == (m.Form,) and m.wide.own() is m.Form and m.wide.a == 1
+    assert m.Plain.__subclasses__() == [m.Form], [id(m.Form), *map(id, m.Plain.__subclasses__())]
+
+
+@edit(DEEP, DEEP + "class Late(Plain):\n    c = 2\nlate = Late()\n", held="Plain = m.Plain")
+def test_new_class_on_live_bases_with_slots_below(m, held):
+    assert m.Late.__mro__[1] is m.Plain is held.Plain and m.late.a == 1 and m.late.c == 2 and isinstance(m.late, held.Plain)

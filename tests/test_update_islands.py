@@ -1,6 +1,12 @@
 """What a new body hands to others ends as the live object that stands for it, and nothing comes twice."""
 
+import sys
+
 from edits import edit
+from processes import Database
+
+import persistmod
+from persistmod import islands, loading, redirecting, replacing
 
 LIST = "import guestbook\n@guestbook.entry\ndef f{0}(): return {1}\n"
 
@@ -148,3 +154,24 @@ def test_weak_references_in_another_module(m, held):
     import guestbook
 
     assert guestbook.VISITORS["ref"]() is m.a is held.a and guestbook.VISITORS["cls"]() is m.A
+
+
+def test_scan_writes_into_holders_alone(tmp_path, monkeypatch):
+    written = []
+
+    def redirect(owner, exchanged, writes):
+        count = len(writes)
+        redirecting.redirect(owner, exchanged, writes)
+        written.extend([owner] if len(writes) > count else [])
+
+    source = "import guestbook\n@guestbook.entry\ndef f(): return {0}\nclass C:\n    __slots__ = ('a', {0!r})\nnames = guestbook.names\n"
+    monkeypatch.setattr(islands, "redirect", redirect)
+    monkeypatch.setattr(replacing, "redirect", redirect)
+    with Database(tmp_path).open() as registry, persistmod.importing(registry):
+        registry.add("shop", source.format("b"))
+        guestbook, shop = sys.modules["guestbook"], sys.modules["shop"]
+        held = {"cls": shop.C, "instance": shop.C()}
+        registry.update("shop", source.format("c"), incompatible="replace")
+        assert held["cls"] is shop.C is type(held["instance"]) and guestbook.entries[-1] is shop.f
+        others = [owner for owner in written if not any(owner is holder for holder in (held, guestbook.entries, loading._records.data))]
+        assert others == []

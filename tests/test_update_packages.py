@@ -1,11 +1,15 @@
 """Packages updated as a whole by `update_many`: modules that come, go, change and import each other."""
 
+import importlib
 import os
 import shutil
+import sys
 
 import pytest
 import transaction
 from processes import ROOT, Database
+
+import persistmod
 
 
 @pytest.fixture
@@ -74,6 +78,7 @@ def test_module_with_the_same_source_takes_what_it_imports(database):
 
 FOLLOWER = """
 import shutil
+import sys
 from edited import receive
 transaction.begin()
 from pack import a, b
@@ -119,3 +124,65 @@ def test_leaks_may_refer_to_those_of_a_module_that_imports_theirs(database):
         update(registry, a=mark + "from .b import f\n", b="from .a import mark\ndef f(): return mark\n")
         update(registry, a="from .b import f\n", b="def f(): return 3\n")
     assert database.run("from pack import a, b; print(a.mark is b.mark, a.mark(), a.f())") == "True 1 3\n"
+
+
+LEAVING = """
+import shutil
+import sys
+from edited import received
+transaction.begin()
+import pack, pack.a, pack.b
+held = pack.a.f
+transaction.abort()
+for _ in received(db, sys.argv[2]):
+    transaction.begin()
+    here = [name for name in ("pack.a", "pack.b") if name in sys.modules]
+    print(here, [name for name in ("a", "b") if hasattr(pack, name)], pack.version, held())
+    transaction.abort()
+from pack import a
+print(a.f is held, a.f(), hasattr(pack, "b"))
+"""
+
+
+@pytest.mark.parametrize("run", ["auto", "always"])
+def test_removed_modules_leave_processes_that_follow_until_an_undo(database, tmp_path, run):
+    before = Database(tmp_path / "before")
+    (tmp_path / "before").mkdir()
+    with database.open() as registry:
+        registry.add("pack", "version = 1\n", package=True)
+        registry.add("pack.a", "def f(): return 1\n", run=run)
+        registry.add("pack.b", "", run=run)
+        transaction.commit()
+        shutil.copy(database.path, before.path)
+        registry.update_many({"pack": "version = 2\n", "pack.b": None})
+        transaction.commit()
+        registry.remove("pack.a")
+        transaction.commit()
+        assert registry["pack"].stored_data() == ({}, ())
+        with pytest.raises(ImportError):
+            registry.remove("pack") or importlib.import_module("pack.a")
+        transaction.abort()
+        db = registry._p_jar.db()
+        db.undo(db.undoLog(0, 1)[0]["id"])
+        transaction.commit()
+        with persistmod.importing(registry):
+            assert importlib.import_module("pack.a").f() == 1
+    found = before.run(LEAVING, database.path, environment={"PYTHONPATH": f"{ROOT}{os.pathsep}{ROOT}/tests"}.items())
+    assert found == "['pack.a'] ['a'] 2 1\n[] [] 2 1\n[] [] 2 1\nFalse 1 False\n"
+
+
+SHOP = "table = {}\ndef price(): return 2\n"
+
+
+@pytest.mark.parametrize("shop", [{}, {"shop": SHOP}, {"shop": "import other\n" + SHOP}])
+def test_failing_new_module_leaves_live_modules_as_they_were(database, shop):
+    other = "import guestbook\nguestbook.names.add('other')\n"
+    extra = "import guestbook, other, shop\nguestbook.entries.append('extra')\nshop.price.mark = shop.table['mark'] = 1\nraise KeyError\n"
+    with database.open() as registry, persistmod.importing(registry):
+        module = registry.add("shop", "table = {}\ndef price(): return 1\n").module
+        guestbook = importlib.import_module("guestbook")
+        with pytest.raises(persistmod.BodyError):
+            registry.update_many({**shop, "extra": extra, "other": other})
+        assert (vars(module.price), module.table, module.price()) == ({}, {}, 1)
+        assert "extra" not in guestbook.entries and "other" not in guestbook.names
+        assert list(registry) == ["shop"] and {"extra", "other"}.isdisjoint(sys.modules)

@@ -1,0 +1,32 @@
+"""Planning modules that change together: what replacing a class entails is known when all of them are planned."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+from persistmod import replacing
+from persistmod.bookkeeping import Account
+from persistmod.planning import Planner
+
+
+def plan(planners: Sequence[Planner]) -> None:
+    """Plan modules, each in view of the others; then make new classes that no live base can take again, and survey what is replaced."""
+    made, stands_for = Account(), Account()
+    for planner in planners:
+        planner.plan()
+        made |= planner.made
+        stands_for |= planner.changes.stands_for
+    for planner in planners:
+        for cls in [value for value in planner.made.values() if issubclass(type(value), type)]:
+            for new, again in replacing.remake(cls, made, stands_for):
+                planner.changes.stands_for[id(new)] = planner.made[id(again)] = again
+                planner.changes.remade.append(again)
+    for planner in planners:
+        _survey(planner, stands_for)
+
+
+def _survey(planner: Planner, stands_for: Account) -> None:
+    replaced = [pair for pair in planner.pairing.classes if not pair.keeps]
+    if replaced:
+        planner.replacement = replacing.survey([replace(pair, new=stands_for.get(id(pair.new), pair.new)) for pair in replaced])
