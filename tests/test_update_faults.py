@@ -271,7 +271,7 @@ def test_failure_after_the_records_were_written(app):
     """What is stored is read again: nothing of the update is in the next commit."""
     before = snapshots.take(NAMES, app._p_jar)
     with pytest.raises(persistmod.BodyError):
-        app.update_many({**SOURCES, "failing": "1 / 0\n"})
+        app.update_many({**SOURCES, "failing_fault": "1 / 0\n"})
     assert snapshots.changes(before, snapshots.take(NAMES, app._p_jar)) == []
     transaction.commit()
     assert app["app"].version == 1 and app["app"].source == OLD and app["app"].definitions["price"].version == 1
@@ -283,7 +283,7 @@ def test_failure_of_an_update_of_what_is_not_committed_yet(app, monkeypatch):
     sources = {"young": "def f(): return 2\n", "app": NEW}
     before = [(record.version, record.source, record.versions, {**record.definitions}) for record in (app["young"], app["app"])]
     with pytest.raises(persistmod.BodyError):
-        app.update_many({**sources, "failing": "1 / 0\n"})
+        app.update_many({**sources, "failing_fault": "1 / 0\n"})
     assert before == [(record.version, record.source, record.versions, {**record.definitions}) for record in (app["young"], app["app"])]
     assert sys.modules["young"].f() == 1 and sys.modules["app"].price(1) == 5
     transaction.commit()

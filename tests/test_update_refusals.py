@@ -246,7 +246,7 @@ def test_one_of_several_modules(shop):
 
 
 def test_new_module_that_fails_beside_updated_ones(shop):
-    assert_refused(shop, BodyError, lambda: shop.update_many({"shop": edited(*RICH), "extra": "import shop\n1 / 0\n"}))
+    assert_refused(shop, BodyError, lambda: shop.update_many({"shop": edited(*RICH), "extra_refused": "import shop\n1 / 0\n"}))
     assert "extra" not in shop and "extra" not in sys.modules
 
 
