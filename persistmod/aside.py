@@ -125,6 +125,8 @@ class Observer(Making):
         return self
 
     def __exit__(self, *exception: object) -> None:
+        if exception[0] is None:
+            self.evaluate()
         sys.settrace(self._previous_trace)
         super().__exit__(*exception)
         self._sharing.__exit__(None, None, None)

@@ -119,6 +119,7 @@ def run_and_dump(code: types.CodeType, observation: Observation) -> Dump:
     making = Making()
     with making:
         exec(code, observation.namespace)
+        making.evaluate()
     return pickling.dump(replace(observation, made=making.made()).scope())
 
 

@@ -11,12 +11,23 @@ import gc
 import importlib._bootstrap
 import sys
 import types
+import typing
+from contextlib import suppress
 from typing import Any, Self
 
 from persistmod.bookkeeping import Account
 
 _FIND_AND_LOAD = importlib._bootstrap._find_and_load.__code__  # type: ignore[attr-defined]
 _REGISTER = abc.ABCMeta.register.__code__
+# What Python evaluates when it is first asked for, by type.
+_LAZY: dict[type, tuple[str, ...]] = {}
+if hasattr(typing, "TypeAliasType"):
+    _LAZY = {
+        typing.TypeAliasType: ("__value__",),
+        typing.TypeVar: ("__bound__", "__constraints__", "__default__"),
+        typing.ParamSpec: ("__default__",),
+        typing.TypeVarTuple: ("__default__",),
+    }
 
 
 class Making:
@@ -59,6 +70,14 @@ class Making:
         self._segments.append([value for value in gc.get_objects(0) if not _belongs_to_the_interpreter(value, running)])
         self.spoilt = self.spoilt or _collections() != self._collections
 
+    def evaluate(self) -> None:
+        """Have what the body declared evaluated, as it would be at some time by whoever asks: what that makes and does is the body's."""
+        if _LAZY:
+            young = gc.get_objects(0)
+            lazy = [value for values in (*self._segments, young) for value in values if type(value) in _LAZY]
+            del young
+            _evaluate(lazy)
+
     def made(self) -> Account:
         """Return `{id: object}` of what was made and is still there."""
         made = Account((id(value), value) for segment in self._segments for value in segment)
@@ -85,6 +104,14 @@ class Making:
             self._depth -= 1
             if self._depth == 0:
                 self.resume()
+
+
+def _evaluate(lazy: list[Any]) -> None:
+    while lazy:
+        value = lazy.pop()
+        for attribute in _LAZY[type(value)]:
+            with suppress(Exception):  # whatever it raises, it raises again when the walk asks, which gives the reason
+                getattr(value, attribute)
 
 
 def _belongs_to_the_interpreter(value: Any, running: set[int]) -> bool:

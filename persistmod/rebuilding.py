@@ -16,6 +16,7 @@ import importlib
 import sys
 import types
 from collections.abc import Callable, Iterable
+from keyword import iskeyword
 from typing import Any
 
 _set_attribute = type.__setattr__
@@ -284,10 +285,31 @@ def json_scanner(kind: Any, settings: dict[str, Any]) -> Any:
 
 def type_parameter(kind: type, name: str, constraints: tuple[Any, ...], keywords: dict[str, Any], where: str) -> Any:
     """Make a TypeVar, ParamSpec or TypeVarTuple whose `__module__` is `where`."""
-    parameter = kind(name, *constraints, **keywords)
+    is_from_syntax = sys.version_info >= (3, 12) and "infer_variance" in keywords and name.isidentifier() and not iskeyword(name)
+    parameter = _declare(kind, name, constraints, keywords) if is_from_syntax else kind(name, *constraints, **keywords)
     if parameter.__module__ != where:
         parameter.__module__ = where
     return parameter
+
+
+def _declare(kind: type, name: str, constraints: tuple[Any, ...], keywords: dict[str, Any]) -> Any:
+    """Make a type parameter by the syntax of 3.12, which keeps bounds and defaults as they are; the class checks and converts them."""
+    if kind.__name__ == "ParamSpec" and "bound" in keywords:
+        return kind(name, **keywords)  # there is no syntax for this bound
+    namespace: dict[str, Any] = {"constraints": constraints, **keywords}
+    among = "".join(f"constraints[{index}], " for index in range(len(constraints)))
+    bound = f": ({among})" if constraints else ": bound" if "bound" in keywords else ""
+    default = " = default" if "default" in keywords else ""
+    exec(f"def function[{'**' if kind.__name__ == 'ParamSpec' else ''}{name}{bound}{default}](): ...", namespace)
+    (parameter,) = namespace.pop("function").__type_params__
+    for attribute in ("__constraints__", "__bound__", "__default__"):
+        getattr(parameter, attribute, None)  # evaluated now, and kept
+    return parameter
+
+
+def unpacked_alias(origin: Any, arguments: tuple[Any, ...]) -> Any:
+    """Make what stands for `*origin[arguments]`."""
+    return next(iter(types.GenericAlias(origin, arguments)))
 
 
 def type_alias(name: str, where: str, box: dict[str, Any]) -> Any:

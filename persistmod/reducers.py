@@ -178,6 +178,13 @@ def _parameter(value: Any, constraints: tuple[Any, ...], keywords: dict[str, Any
     return rebuilding.type_parameter, (type(value), value.__name__, constraints, keywords, value.__module__)
 
 
+def _generic_alias(value: types.GenericAlias) -> Reduction:
+    if not value.__unpacked__:
+        reduction: Reduction = value.__reduce_ex__(5)
+        return reduction
+    return rebuilding.unpacked_alias, (value.__origin__, value.__args__)
+
+
 def _new_type(value: Any) -> Reduction:
     return copyreg.__newobj__, (typing.NewType,), dict(value.__dict__)  # type: ignore[attr-defined]
 
@@ -253,6 +260,7 @@ _FAMILIES: dict[type, Reducer] = {
     typing.TypeVar: _type_variable,
     typing.ParamSpec: _parameter_specification,
     typing.TypeVarTuple: _type_variable_tuple,
+    types.GenericAlias: _generic_alias,
     typing.NewType: _new_type,
     weakref.ref: _weak_reference,
     weakref.WeakKeyDictionary: _weak_mapping,

@@ -724,6 +724,7 @@ if sys.version_info >= (3, 12):
         class Slotted[T]:
             __slots__ = ("x",)
         p = Pair[str, int]
+        type Nested = [int, {"a": [Json]}]
     """)
     def test_type_parameters_of_classes(m):
         (t,) = m.Box.__type_params__
@@ -735,7 +736,7 @@ if sys.version_info >= (3, 12):
         assert m.Box.put.__type_params__[0].__bound__ is m.Box and m.Node.__type_params__[0].__bound__ is m.Node
         assert m.Node.__orig_bases__[0].__origin__ is m.Box and m.Child.__orig_bases__ == (m.Box[int],)
         assert [type(p).__name__ for p in m.Many.__type_params__] == ["TypeVarTuple", "ParamSpec"]
-        assert m.Slotted[int]().__class__ is m.Slotted
+        assert m.Slotted[int]().__class__ is m.Slotted and m.Nested.__value__ == [int, {"a": [m.Json]}]
 
 
 if sys.version_info >= (3, 13):
@@ -745,8 +746,12 @@ if sys.version_info >= (3, 13):
         class Many[*Ts = *tuple[int, str]]: ...
         type Alias[T = str] = list[T]
         def f[T = bool](x: T) -> T: ...
+        class Rule: ...
+        class Ruled[T = Rule()]: ...
+        rule = Ruled.__type_params__[0].__default__
     """)
     def test_defaults_of_type_parameters(m):
         t, p = m.Box.__type_params__
         assert t.__default__ is int and p.__default__ == [int] and m.Many.__type_params__[0].has_default()
         assert m.Alias.__type_params__[0].__default__ is str and m.f.__type_params__[0].__default__ is bool
+        assert m.Ruled.__type_params__[0].__default__ is m.rule and type(m.rule) is m.Rule

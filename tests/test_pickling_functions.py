@@ -450,6 +450,16 @@ def test_code_is_the_same(m):
     assert m.text()[2:7] == (1.5, -0.0, 1j, ..., {"a", "b"})
 
 
+@module("""
+    def f(*rest: *tuple[int, str]): return rest
+    unpacked = f.__annotations__["rest"]
+""")
+def test_unpacked_alias(m):
+    unpacked = m.f.__annotations__["rest"]
+    assert unpacked.__unpacked__ and unpacked.__args__ == (int, str) and m.unpacked is unpacked
+    assert m.f(1) == (1,)
+
+
 if sys.version_info >= (3, 12):
 
     @module("""
@@ -457,6 +467,7 @@ if sys.version_info >= (3, 12):
         def first[T](items: list[T]) -> T: return items[0]
         def bounded[T: (int, str), U: "C", *Ts, **P](a: T, f: Callable[P, U], *rest: *Ts) -> T: return a
         class C: ...
+        def odd[T: "forward", U: (int, "str"), V: 5](): ...
         def outer[T]():
             def inner(x: T) -> T: return x
             return inner
@@ -468,6 +479,7 @@ if sys.version_info >= (3, 12):
         first, second, third, fourth = m.bounded.__type_params__
         assert first.__constraints__ == (int, str) and second.__bound__ == "C"
         assert [type(p).__name__ for p in m.bounded.__type_params__] == ["TypeVar", "TypeVar", "TypeVarTuple", "ParamSpec"]
+        assert [(p.__bound__, p.__constraints__) for p in m.odd.__type_params__] == [("forward", ()), (None, (int, "str")), (5, ())]
         assert m.inner.__annotations__["x"] is m.outer.__type_params__[0]
 
 
