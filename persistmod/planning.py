@@ -68,6 +68,8 @@ class Planner(Decider):
         for new, old in self.with_live.moved:
             if id(new) in self.made and id(new) not in self.pairing.partner:
                 self.changes.functions.append((Pair(old.__qualname__, old, new), [], []))
+        both = "; at run time it had changed, too, and the new value wins"
+        self.steps = [replace(step, reason=step.reason + both) if step.name in self._overruled else step for step in self.steps]
 
     def _plan_cache(self, found: Pair) -> None:
         """Have a cache emptied if its function may give something else, and take what `functools.wraps` gave it."""
@@ -78,9 +80,6 @@ class Planner(Decider):
             self.changes.attributes += [
                 (found.old, name, value) for name, value in vars_of(found.new).items() if before.get(name, MISSING) is not value
             ]
-
-        both = "; at run time it had changed, too, and the new value wins"
-        self.steps = [replace(step, reason=step.reason + both) if step.name in self._overruled else step for step in self.steps]
 
     def _is_import_systems(self, name: str, value: Any) -> bool:
         is_submodule = issubclass(type(value), types.ModuleType) and sys.modules.get(f"{self.module}.{name}") is value
