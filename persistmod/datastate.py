@@ -47,14 +47,20 @@ class DataScope(ModuleScope):
 
 
 class LeakScope(DataScope):
-    """The scope in which definitions that left the source are walked: they are taken by value, all else of the module by name."""
+    """The scope in which definitions that left the source are walked: they are taken by value, all else of the module by name.
 
-    def __init__(self, module: str, leaked: dict[str, Any], live: dict[str, Any]) -> None:
+    `made`: ids of other objects that the body made, which are taken by value though other modules have imported them.
+    """
+
+    def __init__(self, module: str, leaked: dict[str, Any], live: dict[str, Any], made: set[int]) -> None:
         super().__init__(module, leaked, live)
         self._leaked = leaked
+        self._made_ids = made
         self._places = {key: path for key, path in self._places.items() if path.partition(".")[0] not in leaked}
 
     def reference(self, value: Any) -> tuple[str, str] | None:
+        if id(value) in self._made_ids:
+            return None
         if id(value) not in self._places and issubclass(type(value), type | types.FunctionType):
             if value.__qualname__.partition(".")[0] in self._leaked:
                 return None if value.__module__ == self.module else ModuleScope.reference(self, value)
@@ -62,9 +68,14 @@ class LeakScope(DataScope):
         return None if found is not None and found[0] == self.module and found[1].partition(".")[0] in self._leaked else found
 
 
-def dump_leaked(module: str, leaked: dict[str, Any], live: dict[str, Any]) -> Dump:
-    """Walk `{name: value}` of definitions that left the source of a module; ConversionError names what cannot be stored."""
-    return pickling.dump(LeakScope(module, leaked, live))
+def dump_leaked(module: str, leaked: dict[str, Any], live: dict[str, Any], base: dict[str, Any]) -> Dump:
+    """Walk `{name: value}` of what left the source of a module; ConversionError names what cannot be stored.
+
+    `base` is the namespace as the body filled it, loaded again: what was imported is the same object in it, what the body made is not.
+    """
+    data = {name: value for name, value in leaked.items() if not issubclass(type(value), type | types.FunctionType)}
+    made = {id(value) for name, value in data.items() if name in base and base[name] is not value and type(base[name]) is type(value)}
+    return pickling.dump(LeakScope(module, leaked, live, made))
 
 
 def _places(module: str, data: dict[str, Any], live: dict[str, Any]) -> dict[int, str]:

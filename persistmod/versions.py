@@ -139,8 +139,11 @@ def _leaks(record: PersistentModule, namespace: dict[str, Any], version: NewVers
         return kept if version.keep_removed else {}
     texts = compile_source(record.source_bytes, record.name, record.filename).slices
     found = {name: namespace[name] for name in new}
+    base = record.base_namespace(namespace) or {}
+    for name in record.stored_paths():
+        base.pop(name, None)  # it was bound to something else since
     try:
-        state = datastate.dump_leaked(record.name, found, namespace).state
+        state = datastate.dump_leaked(record.name, found, namespace, base).state
     except ConversionError:
         state = None  # what cannot be stored is made again from its source
     leak = Leak(record.version, current_tag(), state, {name: texts[name].text for name in new if name in texts})

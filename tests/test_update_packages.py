@@ -186,3 +186,17 @@ def test_failing_new_module_leaves_live_modules_as_they_were(database, shop):
         assert (vars(module.price), module.table, module.price()) == ({}, {}, 1)
         assert "extra" not in guestbook.entries and "other" not in guestbook.names
         assert list(registry) == ["shop"] and {"extra", "other"}.isdisjoint(sys.modules)
+
+
+@pytest.mark.parametrize("changed", [("a", "b"), ("b", "a"), ("a",)])
+@pytest.mark.parametrize("value", ["object()", "[]"])
+def test_object_that_leaves_the_module_that_made_it_and_one_that_imports_it(database, changed, value):
+    sources = {"a": f"mark = {value}\nheld = [mark]\ndef f(): return 1\n", "b": "from .a import mark\ndef g(x=mark): return x is mark\n"}
+    new = {"a": "def f(): return 2\n", "b": "def g(): return 2\n"}
+    with database.open() as registry:
+        update(registry, _="", **sources)
+        mark = registry["pack.a"].module.mark
+        update(registry, **{name: new[name] for name in changed})
+        assert mark is registry["pack.a"].module.mark is registry["pack.b"].module.mark
+    for program in ("from pack import a, b", "from pack import b, a"):
+        assert database.run(f"{program}\nprint(a.mark is b.mark is a.held[0], a.f(), b.g())") == f"True 2 {2 if 'b' in changed else True}\n"
