@@ -144,6 +144,11 @@ def _find_owners(found: Replacement, instances: list[Any]) -> None:
         pending = tuple(owner for owner in owners if _is_made_again(owner, found))
         found.immutable += pending
         found.owners += [owner for owner in owners if _is_to_be_redirected(owner) and id(owner) not in moved]
+        for owner in [owner for owner in owners if not _is_made_again(owner, found) and not can_redirect(owner)]:
+            held = [value for value in gc.get_referents(owner) if id(value) in moved and type(owner) is not types.FrameType]
+            problem = f"is held by a {type(owner).__qualname__}, which cannot take another"
+            found.obstacles += [f"an instance of {type(value).__qualname__} {problem}" for value in held]
+            del held
         del owners
     for instance in instances:
         if sys.getrefcount(instance) - counted[id(instance)] > _OWN_REFERENCES:
@@ -154,8 +159,8 @@ def _is_to_be_redirected(owner: Any) -> bool:
     return can_redirect(owner) and type(owner) is not tuple and not is_bookkeeping(owner)
 
 
-# The list of what is kept, that of instances, the pair in `moves`, the loop's variable, the argument of getrefcount.
-_OWN_REFERENCES = 5
+# The list of instances, the pair in `moves`, the loop's variable, the argument of getrefcount.
+_OWN_REFERENCES = 4
 
 
 def _is_made_again(owner: Any, found: Replacement) -> bool:
