@@ -24,7 +24,7 @@ from dataclasses import dataclass, field
 from itertools import chain, islice
 from typing import Any, Self
 
-from persistmod import holders
+from persistmod import holders, replacing
 from persistmod.making import Making
 from persistmod.outside import Outside
 from persistmod.reading import SysReads
@@ -112,11 +112,8 @@ class Observer(Making):
         self._imports: list[Any] = []
 
     def __enter__(self) -> Self:
-        self._previous_import = builtins.__import__
-        # Not the wrapper of an observer around this one: a chain of imports would become a chain of wrappers.
-        outer = getattr(self._previous_import, "__self__", None)
-        self._do_import: Callable[..., Any] = outer._do_import if isinstance(outer, Observer) else self._previous_import
-        builtins.__import__ = self._import
+        self._do_import: Callable[..., Any] = builtins.__import__
+        self._wrapper: Callable[..., Any] = self._import
         self._sharing = shared_snapshot()
         self.outside = self._sharing.__enter__()
         self._previous_trace = sys.gettrace()
@@ -130,7 +127,10 @@ class Observer(Making):
         sys.settrace(self._previous_trace)
         super().__exit__(*exception)
         self._sharing.__exit__(None, None, None)
-        builtins.__import__ = self._previous_import
+        self._do_import = real_import(self._do_import)
+        if sys.getrefcount(self._wrapper) > _OWN_REFERENCES:
+            replacing.exchange(self._wrapper, self._do_import)
+        del self._wrapper
         if _shared.observers is not None:
             _shared.observers.append(self)
 
@@ -140,6 +140,8 @@ class Observer(Making):
         if self._segments:
             self.observation.taken.update(self._references_of_others())
             self.observation.taken.subtract(self._references_before)
+        if builtins.__import__ is self._do_import:
+            builtins.__import__ = self._wrapper  # for the body alone: others may keep what they find there
         super().resume()
 
     def _references_of_others(self) -> Counter[int]:
@@ -147,6 +149,8 @@ class Observer(Making):
         return holders.excess_of_made(values, self.observation.namespace)
 
     def pause(self) -> None:
+        if builtins.__import__ is self._wrapper:
+            builtins.__import__ = self._do_import
         super().pause()
         self._note_own()
         self._way_back.add(self.outside.way_back(self.own))
@@ -283,6 +287,17 @@ class Observer(Making):
             observation.because("its body replaces the module in sys.modules")
         elif type(module) is not types.ModuleType:
             observation.because("its body changes the class of the module")
+
+
+# The attribute of the observer, the argument of getrefcount.
+_OWN_REFERENCES = 2
+
+
+def real_import(function: Any) -> Any:
+    """Return what does the imports for what persistmod has put in the place of `__import__`."""
+    while function.__module__ is not None and function.__module__.partition(".")[0] == __name__.partition(".")[0]:
+        function = function.__wrapped__
+    return function
 
 
 def _is_in_memory(file: Any) -> bool:

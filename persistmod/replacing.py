@@ -176,6 +176,13 @@ def _is_of_a_class(value: Any) -> bool:
     ) or any(isinstance(owner, type) for owner in gc.get_referrers(value))
 
 
+def exchange(old: Any, new: Any) -> None:
+    """Have whoever holds an object hold another one, wherever a holder can be changed or made again."""
+    found = Replacement(Account({id(old): new}), keep=Notes([old]))
+    _find_owners(found, [])
+    write(found, Writes())
+
+
 def write(found: Replacement, writes: Writes) -> None:
     """Fill the new instances and have everybody hold them; the old ones stay as they are, for an undo."""
     for instance, again in found.moves:

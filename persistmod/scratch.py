@@ -17,6 +17,8 @@ from collections.abc import Collection, Iterator
 from contextlib import ExitStack, contextmanager
 from typing import Any
 
+from persistmod import replacing
+
 
 @contextmanager
 def standing_aside(names: Collection[str]) -> Iterator[None]:
@@ -63,11 +65,18 @@ def _import_statements(names: Collection[str]) -> Iterator[None]:
         _wait(_modules_of(name, globals, fromlist, level), names)
         return do_import(name, globals, locals, fromlist, level)
 
+    import_anywhere.__wrapped__ = do_import  # type: ignore[attr-defined]
     builtins.__import__ = import_anywhere
     try:
         yield
     finally:
         builtins.__import__ = do_import
+        if sys.getrefcount(import_anywhere) > _OWN_REFERENCES:
+            replacing.exchange(import_anywhere, do_import)
+
+
+# The variable, the argument of getrefcount.
+_OWN_REFERENCES = 2
 
 
 def _wait(wanted: list[str], names: Collection[str]) -> None:

@@ -52,6 +52,10 @@ ALWAYS = {
         "import random\nclass C:\n    def __init__(self): self.r = random.Random(1)\nc = C()\n",
         "c.r",
     ),
+    "import_patched": (
+        "import builtins\nbefore = builtins.__import__\ndef imports(*a, **k): return before(*a, **k)\nbuiltins.__import__ = imports\n",
+        "builtins.__import__",
+    ),
     "random_value": ("import random\nx = random.random()\n", "random"),
     "random_choice": ("import random\nx = random.choice([1, 2])\n", "random"),
     "secret": ("import secrets\nx = secrets.token_hex()\n", "secrets"),

@@ -40,3 +40,39 @@ east, local = Zone({}), Local(5)
 def test_instance_of_a_class_in_c_with_a_constructor(m, held):
     assert type(m.east) is m.Zone is held.Zone and m.east.hours == 3 and m.east.utcoffset(None).seconds == 4 * 3600
     assert type(m.local) is m.Local and m.local.top() == 6
+
+
+IMPORTS = """
+import builtins
+from builtins import __import__ as imports
+signatures = {{value: name for name, value in vars(builtins).items() if name in ("len", "__import__")}}
+class C:
+    hook = builtins.__import__
+    def m(self, f=builtins.__import__): return f
+def held(): return signatures, [imports, C.hook, C().m(), pair[0]], {0}
+pair = (builtins.__import__, {0})
+"""
+
+
+@edit(IMPORTS.format(1), IMPORTS.format(2), held="held = m.held")
+def test_import_function_that_a_body_keeps_is_the_true_one(m):
+    import builtins
+
+    signatures, others, found = m.held()
+    assert set(signatures) == {len, builtins.__import__} and others == [builtins.__import__] * 4 and found == m.pair[1] == 2
+    assert type(builtins.__import__) is type(len)
+
+
+ALWAYS = "import guestbook\nguestbook.VISITORS['imports'] = __import__\n"
+
+
+@edit(ALWAYS + IMPORTS.format(1), ALWAYS + IMPORTS.format(2), held="held = m.held")
+def test_import_function_that_an_open_module_keeps_and_hands_out_is_the_true_one(m):
+    import guestbook
+
+    assert guestbook.VISITORS["imports"] is __import__
+    import builtins
+
+    signatures, others, found = m.held()
+    assert set(signatures) == {len, builtins.__import__} and others == [builtins.__import__] * 4 and found == m.pair[1] == 2
+    assert type(builtins.__import__) is type(len)
