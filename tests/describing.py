@@ -19,6 +19,9 @@ TYPING = (typing._GenericAlias, typing._UnionGenericAlias, typing._CallableGener
 UNSHARED = (tuple, frozenset, *TYPING, typing.ForwardRef, types.GenericAlias, types.UnionType)
 LRU_CACHE = type(functools.lru_cache(abs))
 HEAP_TYPE = 1 << 9
+# The attributes of what typing has in C since 3.12, some of it in no `__dict__` that one can see.
+DECLARED = ("__name__", "__module__", "__bound__", "__constraints__", "__default__", "__value__", "__type_params__", "__infer_variance__")
+DECLARING = (typing.TypeVar, typing.ParamSpec, typing.TypeVarTuple, getattr(typing, "TypeAliasType", typing.TypeVar))
 # Caches: what is in them is nobody's state.
 WEAK = (weakref.WeakKeyDictionary, weakref.WeakValueDictionary, weakref.WeakSet)
 
@@ -106,7 +109,9 @@ class Description:
             yield ".target", value()
         elif not kind.__flags__ & HEAP_TYPE and not hasattr(value, "__dict__"):
             yield ".repr", type(value).__repr__(value) if "0x" not in type(value).__repr__(value) else ""
-        if kind.__flags__ & HEAP_TYPE and not isinstance(value, (type, *WEAK)):
+        if kind in DECLARING:
+            yield from ((f".{name}", getattr(value, name)) for name in DECLARED if hasattr(value, name))
+        elif kind.__flags__ & HEAP_TYPE and not isinstance(value, (type, *WEAK)):
             yield from self.instance(value, kind)
 
     def function(self, value):
@@ -115,7 +120,7 @@ class Description:
         for name in ("__name__", "__qualname__", "__module__", "__doc__", "__defaults__", "__kwdefaults__"):
             yield f".{name}", getattr(value, name)
         yield from ((f".__annotations__[{name}]", item) for name, item in value.__annotations__.items())
-        yield ".type_params", repr(getattr(value, "__type_params__", ()))
+        yield ".type_params", getattr(value, "__type_params__", ())
         for name, cell in zip(value.__code__.co_freevars, value.__closure__ or (), strict=True):
             if not name.endswith(" (unused)"):
                 yield f".<{name}>", contents(cell)
