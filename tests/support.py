@@ -97,6 +97,6 @@ def outcomes_of(name, folder):
 def fresh(command, *arguments, options=("-W", "error"), program=str(HERE / "fresh.py")):
     """Run a function of a program in a new process and return its result."""
     program = [sys.executable, *options, program, command]
-    done = subprocess.run(program, input=json.dumps(arguments), capture_output=True, text=True, timeout=300)
+    done = subprocess.run(program, input=json.dumps(arguments), capture_output=True, text=True, timeout=600)
     assert done.returncode == 0, done.stderr
     return json.loads(done.stdout.rpartition("\n=> ")[2])
