@@ -21,6 +21,7 @@ from persistent import Persistent
 from persistmod.errors import NotStorable
 from persistmod.namespace import vars_of
 from persistmod.reducers import refuse_raised
+from persistmod.typeflags import HEAP_TYPE
 
 # Names that `type.__new__` reads from the namespace: their values must be there when the class is made.
 READ_BY_TYPE = frozenset(("__slots__", "__qualname__", "__module__", "__doc__"))
@@ -28,7 +29,6 @@ READ_BY_TYPE = frozenset(("__slots__", "__qualname__", "__module__", "__doc__"))
 # Names under which `type.__new__` turns a plain function into a static or class method.
 WRAPPED_BY_TYPE = frozenset(("__new__", "__init_subclass__", "__class_getitem__"))
 
-_HEAP_TYPE = 1 << 9
 
 
 @dataclass(frozen=True, slots=True)
@@ -220,7 +220,7 @@ def is_made_in_python(cls: type) -> bool:
     Types in C may be heap types, too, and need be neither immutable nor marked in any way; so it is told by the size.
     """
     base = cls.__base__
-    if base is None or not cls.__flags__ & _HEAP_TYPE or cls.__itemsize__ != base.__itemsize__:
+    if base is None or not cls.__flags__ & HEAP_TYPE or cls.__itemsize__ != base.__itemsize__:
         return False
     slots = [name for name, member in cls.__dict__.items() if isinstance(member, types.MemberDescriptorType)]
     pointers = len(slots) + ("__dict__" in cls.__dict__) + ("__weakref__" in cls.__dict__)

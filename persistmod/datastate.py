@@ -17,6 +17,7 @@ from typing import Any
 from persistmod import classes, pickling
 from persistmod.scope import ModuleScope, has_value_semantics
 from persistmod.state import Dump
+from persistmod.typeflags import HEAP_TYPE
 
 ATOMS = (types.NoneType, bool, int, float, complex, str, bytes)
 IMPORT_SYSTEM = frozenset(("__builtins__", "__spec__", "__loader__", "__cached__", "__warningregistry__", "__path__"))
@@ -157,10 +158,9 @@ def _is_instance(value: Any, module: str) -> bool:
     kind = type(value)
     if kind.__module__ != module or issubclass(type(value), type) or classes.is_persistent(kind):
         return False
-    return kind.__mro__[-2:] == (kind, object) or all(base.__flags__ & _HEAP_TYPE for base in kind.__mro__[:-1])
+    return kind.__mro__[-2:] == (kind, object) or all(base.__flags__ & HEAP_TYPE for base in kind.__mro__[:-1])
 
 
-_HEAP_TYPE = 1 << 9  # Py_TPFLAGS_HEAPTYPE
 
 
 def own_data(data: dict[str, Any], module: str, namespace: dict[str, Any]) -> dict[str, Any]:

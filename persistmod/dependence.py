@@ -19,7 +19,7 @@ from collections.abc import Callable, Container, Iterable, Iterator
 from dataclasses import dataclass, replace
 from operator import eq
 
-from persistmod.source import Body
+from persistmod.source import Body, first_line
 
 
 @dataclass(frozen=True, slots=True)
@@ -269,9 +269,7 @@ def _evaluated(node: ast.stmt) -> list[ast.AST]:
 
 def _text(node: ast.stmt, lines: list[str]) -> str:
     """Return the lines of a statement without the white space around them, so that it may move."""
-    decorators = getattr(node, "decorator_list", [])
-    first = min([node.lineno, *(decorator.lineno for decorator in decorators)])
-    return "\n".join(line.rstrip() for line in lines[first - 1 : node.end_lineno]) + "\n"
+    return "\n".join(line.rstrip() for line in lines[first_line(node) - 1 : node.end_lineno]) + "\n"
 
 
 def _reads(node: ast.AST, scopes: tuple[str, ...]) -> frozenset[str]:
@@ -301,8 +299,6 @@ def _binds(node: ast.AST, scopes: tuple[str, ...]) -> frozenset[str]:
                 names.add(asname or name.partition(".")[0])
             case ast.Name(id=name, ctx=ast.Store() | ast.Del()):
                 names.add(name)
-            case ast.AnnAssign(simple=1):
-                names.add("__annotations__")
             case ast.Attribute(value=ast.Name(id=owner), attr=name, ctx=ast.Store() | ast.Del()):
                 names.add(f"{owner}.{name}")
             case ast.MatchAs(name=str() as name) | ast.MatchStar(name=str() as name) | ast.MatchMapping(rest=str() as name):

@@ -3,7 +3,7 @@
 What was committed together is followed together: each new version finds the new ones of the others, in any order and in cycles.
 
 The new objects come from the image, or from the body run aside where the module is not closed. Which values count was decided where the
-update was made, and is kept with the version; so neither the old source nor the old image is needed.
+update was made, and is kept with the version; items of containers are merged with the help of the old image, while the database has it.
 """
 
 from __future__ import annotations
@@ -21,14 +21,12 @@ from importlib.abc import Loader, MetaPathFinder
 from typing import Any
 
 from persistmod import applying, islands, loading, pickling, together
-from persistmod.bookkeeping import Account
 from persistmod.contents import Leak
 from persistmod.deciding import FindBase, Neighbours
 from persistmod.dependence import Edit
 from persistmod.imaging import ImageData
 from persistmod.making import Making
 from persistmod.planning import Planner
-from persistmod.relinking import Relinker
 from persistmod.scratch import standing_aside
 from persistmod.source import current_tag
 from persistmod.state import State
@@ -133,7 +131,7 @@ def follow(followers: Sequence[Follower]) -> Writes:
         for follower, scratch, made in runs
     ]
     together.plan(planners)
-    relinker = _relinker(runs, planners)
+    relinker = together.relinker(planners, [(scratch, follower.module) for follower, scratch, made in runs])
     removed = [
         [name for name in planner.removed if name not in follower.leaked] for planner, (follower, _, _) in zip(planners, runs, strict=True)
     ]
@@ -152,18 +150,6 @@ def follow(followers: Sequence[Follower]) -> Writes:
 
 
 _Run = tuple[Follower, types.ModuleType, dict[int, Any]]
-
-
-def _relinker(runs: list[_Run], planners: list[Planner]) -> Relinker:
-    stands_for = Account()
-    all_made = Account()
-    for planner, (follower, scratch, _) in zip(planners, runs, strict=True):
-        stands_for |= planner.changes.stands_for
-        stands_for[id(scratch)] = follower.module
-        all_made |= planner.made
-        all_made[id(scratch)] = scratch
-    namespaces = {id(vars(scratch)): (vars(scratch), vars(follower.module)) for follower, scratch, made in runs}
-    return Relinker(stands_for, all_made, namespaces)
 
 
 def _loaded(followers: Sequence[Follower]) -> tuple[list[_Run], list[type]]:

@@ -17,9 +17,9 @@ from typing import Any
 
 from persistmod import reducers
 from persistmod.scope import has_value_semantics
+from persistmod.typeflags import IMMUTABLE_TYPE
 
 _TELLING = (list, dict, set, types.FunctionType, types.CellType, type)
-_IMMUTABLE_TYPE = 1 << 8  # Py_TPFLAGS_IMMUTABLETYPE
 _INLINE_VALUES = 1 << 2  # Py_TPFLAGS_INLINE_VALUES, from 3.13 on
 
 
@@ -99,7 +99,7 @@ def _untracked(made: list[Any], namespace: dict[str, Any]) -> tuple[list[Any], C
 def _matters(value: Any) -> bool:
     """Return whether it is an effect that somebody holds this: leaves made in C that say nothing of the module are caches' contents."""
     kind = type(value)
-    return not has_value_semantics(kind) and (kind in _TELLING or not kind.__flags__ & _IMMUTABLE_TYPE)
+    return not has_value_semantics(kind) and (kind in _TELLING or not kind.__flags__ & IMMUTABLE_TYPE)
 
 
 def _leads_to_what_matters(value: Any, made: dict[int, Any]) -> bool:

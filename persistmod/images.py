@@ -30,6 +30,11 @@ class Imaged(Followed):
     registry: Listing | None
 
     @property
+    def package(self) -> str:
+        """The package that relative imports of the module start from, as its `__package__`."""
+        return self.name if self.is_package else self.name.rpartition(".")[0]
+
+    @property
     def has_source(self) -> bool:
         """False for a namespace package."""
         raise NotImplementedError

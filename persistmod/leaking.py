@@ -153,9 +153,8 @@ def _modules_by_name(registry: Leaking, leaking: list[PersistentModule]) -> dict
     for record in map(registry.__getitem__, registry):
         if not any(name.encode() in record.source_bytes for names in wanted.values() for name in names):
             continue
-        package = record.name if record.is_package else record.name.rpartition(".")[0]
         for statement in record.body().imports:
-            module = statement.module(package)
+            module = statement.module(record.package)
             for name in set(wanted.get(module, ())) & {attribute for _, attribute in statement.bound}:
                 found[module, name].append(record.name)
     return found

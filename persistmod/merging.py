@@ -18,10 +18,10 @@ from persistmod.functions import built_in_attributes, contents
 from persistmod.namespace import vars_of
 from persistmod.pairing import Side, core_of, members
 from persistmod.scope import has_value_semantics
+from persistmod.typeflags import HEAP_TYPE
 
 MISSING: Any = type("Missing", (), {"__repr__": lambda self: "MISSING"})()
 _ATOMS = (types.NoneType, bool, int, str, bytes, types.EllipsisType, range)
-_HEAP_TYPE = 1 << 9
 
 
 def paths_of(side: Side) -> dict[int, str]:
@@ -140,7 +140,7 @@ def _is_equal_leaf(one: Any, other: Any) -> bool:
         return bool(one == other)
     if has_value_semantics(kind):
         return bool(one == other)
-    return kind is object or bool(kind.__flags__ & _HEAP_TYPE) and kind.__basicsize__ <= object.__basicsize__ + 16
+    return kind is object or bool(kind.__flags__ & HEAP_TYPE) and kind.__basicsize__ <= object.__basicsize__ + 16
 
 
 def _parts_of(value: Any) -> Iterator[tuple[Any, Any]]:
@@ -166,7 +166,7 @@ def _parts_of(value: Any) -> Iterator[tuple[Any, Any]]:
         yield from (("function", value.__func__), ("self", value.__self__))
     elif kind is bytearray:
         yield "bytes", bytes(value)
-    if kind.__flags__ & _HEAP_TYPE and not issubclass(kind, type):
+    if kind.__flags__ & HEAP_TYPE and not issubclass(kind, type):
         yield from _state(value)
 
 
@@ -195,7 +195,7 @@ def _state(value: Any) -> Iterator[tuple[Any, Any]]:
             yield "value", base.__repr__(value)
     yield from ((("attribute", name), item) for name, item in vars_of(value).items())
     for cls in type(value).__mro__:
-        for name, member in list(cls.__dict__.items()) if cls.__flags__ & _HEAP_TYPE else ():
+        for name, member in list(cls.__dict__.items()) if cls.__flags__ & HEAP_TYPE else ():
             if type(member) is types.MemberDescriptorType:
                 yield from ((("slot", name), item) for item in slot_value(member, value))
 

@@ -24,6 +24,7 @@ from persistmod.merging import MISSING
 from persistmod.namespace import vars_of
 from persistmod.pairing import Pair, Pairing, core_of, pair
 from persistmod.plans import Step
+from persistmod.typeflags import HEAP_TYPE, static_base
 
 WEAK = (weakref.WeakKeyDictionary, weakref.WeakValueDictionary, weakref.WeakSet)
 _IMPLIED = frozenset(("__dict__", "__weakref__", "__module__", "_abc_impl", "__abstractmethods__"))
@@ -202,8 +203,8 @@ class Planner(Decider):
         kind = type(current)
         if kind.__module__ != self.module or issubclass(kind, type):
             return False
-        base = next(base for base in kind.__mro__ if not base.__flags__ & (1 << 9))
-        if base in (int, float, str, bytes, complex, tuple, frozenset):
+        base: Any = static_base(kind)
+        if base in classes.BY_VALUE:
             return bool(base.__eq__(new, current))
         return base is object or base in CONTAINERS
 
@@ -221,7 +222,7 @@ class Planner(Decider):
                 pending += [(inner[name], held[name]) for name in inner if name in held]
 
     def _is_made_of_attributes(self, value: Any) -> bool:
-        return bool(type(value).__flags__ & (1 << 9)) and not issubclass(type(value), type)
+        return bool(type(value).__flags__ & HEAP_TYPE) and not issubclass(type(value), type)
 
     # Functions
 

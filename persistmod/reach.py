@@ -26,10 +26,10 @@ from operator import attrgetter
 from typing import Any
 
 from persistmod import classes
+from persistmod.typeflags import IMMUTABLE_TYPE
 
 # How many steps from a namespace the objects are whose contents are watched. At more, processes keep what changes by itself.
 DEPTH = 2
-_IMMUTABLE_TYPE = 1 << 8  # Py_TPFLAGS_IMMUTABLETYPE
 # Modules whose objects work while a body runs.
 AT_WORK = ("persistmod", "importlib", "_frozen_importlib", "_frozen_importlib_external", "__main__", "gc", "linecache")
 
@@ -100,7 +100,7 @@ def _state_function(kind: type) -> Callable[[Any], Any] | None:
             return function
     if kind is getattr(sys.modules.get("decimal"), "Context", None):
         return _decimal_state
-    is_iterator = kind.__flags__ & _IMMUTABLE_TYPE and hasattr(kind, "__next__")
+    is_iterator = kind.__flags__ & IMMUTABLE_TYPE and hasattr(kind, "__next__")
     return _iterator_state if is_iterator else None
 
 

@@ -19,6 +19,8 @@ from collections.abc import Callable, Iterable
 from keyword import iskeyword
 from typing import Any
 
+from persistmod.typeflags import HEAP_TYPE
+
 _set_attribute = type.__setattr__
 _set_bases = type.__dict__["__bases__"].__set__
 
@@ -146,10 +148,9 @@ def _adds_fields(cls: type) -> bool:
     base = cls.__base__
     if base is None:
         return True
-    return bool(_slots(cls)) or not cls.__flags__ & _HEAP_TYPE or cls.__itemsize__ != base.__itemsize__
+    return bool(_slots(cls)) or not cls.__flags__ & HEAP_TYPE or cls.__itemsize__ != base.__itemsize__
 
 
-_HEAP_TYPE = 1 << 9
 
 
 def _slots(cls: type) -> list[str]:

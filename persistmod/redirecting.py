@@ -15,9 +15,9 @@ from typing import Any
 
 from persistmod.classes import is_made_in_python, slot_value
 from persistmod.namespace import vars_of
+from persistmod.typeflags import HEAP_TYPE
 from persistmod.writes import Writes
 
-_HEAP_TYPE = 1 << 9
 _LRU_LINK = next(part for part in gc.get_referents(functools.lru_cache(abs)) if getattr(part, "__name__", "") == "_lru_list_elem")
 
 
@@ -26,7 +26,7 @@ def can_redirect(owner: Any) -> bool:
     kind = type(owner)
     if kind in (tuple, types.CellType, types.FunctionType) or isinstance(owner, (dict, list, set, deque)):
         return True
-    return bool(kind.__flags__ & _HEAP_TYPE)
+    return bool(kind.__flags__ & HEAP_TYPE)
 
 
 def redirect(owner: Any, exchanged: dict[int, Any], writes: Writes) -> None:
@@ -45,7 +45,7 @@ def redirect(owner: Any, exchanged: dict[int, Any], writes: Writes) -> None:
     elif type(owner) is types.FunctionType:
         if id(owner.__defaults__) in exchanged:
             writes.set(owner, "__defaults__", exchanged[id(owner.__defaults__)])
-    elif type(owner).__flags__ & _HEAP_TYPE:
+    elif type(owner).__flags__ & HEAP_TYPE:
         _redirect_instance(owner, exchanged, writes)
 
 

@@ -299,8 +299,7 @@ class Registry(Persistent, Listing):
             if record.versions:
                 return True
             seen.add(name)
-            package = name if record.is_package else name.rpartition(".")[0]
-            pending += [module for statement in record.body().imports for module in statement.modules(package)]
+            pending += [module for statement in record.body().imports for module in statement.modules(record.package)]
         return False
 
     def run_always(self, name: str, reason: str) -> None:

@@ -32,9 +32,9 @@ from persistmod.classes import (
 )
 from persistmod.functions import contents, copy_attributes
 from persistmod.namespace import vars_of
+from persistmod.typeflags import HEAP_TYPE
 
 ATOMS = (types.NoneType, bool, int, float, complex, str, bytes, types.CodeType, types.EllipsisType)
-_HEAP_TYPE = 1 << 9
 
 
 class Relinker:
@@ -241,7 +241,7 @@ class Relinker:
 
     def _slots(self, value: Any) -> None:
         for cls in type(value).__mro__:
-            for member in list(cls.__dict__.values()) if cls.__flags__ & _HEAP_TYPE else ():
+            for member in list(cls.__dict__.values()) if cls.__flags__ & HEAP_TYPE else ():
                 if type(member) is types.MemberDescriptorType:
                     self._slot(member, value)
 

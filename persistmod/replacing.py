@@ -23,9 +23,9 @@ from persistmod.classes import is_persistent, set_value, slot_of, values_of
 from persistmod.namespace import vars_of
 from persistmod.pairing import Pair, can_take
 from persistmod.redirecting import can_redirect, redirect, weak_references
+from persistmod.typeflags import static_base
 from persistmod.writes import Writes
 
-_HEAP_TYPE = 1 << 9
 _CONTAINERS = (dict, list, set)
 
 
@@ -102,12 +102,12 @@ def _exchange_instance(instance: Any, new: type, found: Replacement) -> None:
     if is_persistent(cls):
         found.obstacles.append(f"an instance of {cls.__qualname__} belongs to a database connection, which finds it by its identity")
         return
-    base = _built_in(cls)
-    if _built_in(new) is not base or base not in (object, *_CONTAINERS):
+    base: Any = static_base(cls)
+    if static_base(new) is not base or base not in (object, *_CONTAINERS):
         found.obstacles.append(f"an instance of {cls.__qualname__} has the contents of a {base.__name__}")
         return
     try:
-        again = base.__new__(new)
+        again: Any = base.__new__(new)
     except TypeError as error:
         found.obstacles.append(f"an instance of {cls.__qualname__} cannot be made again: {error}")
         return
@@ -120,10 +120,6 @@ def _exchange_instance(instance: Any, new: type, found: Replacement) -> None:
     for reference, other in weak_references(instance, again):
         found.exchanged[id(reference)] = other
         found.keep.append(reference)
-
-
-def _built_in(cls: type) -> Any:
-    return next(base for base in cls.__mro__ if not base.__flags__ & _HEAP_TYPE)
 
 
 def _has_place(cls: type, name: str) -> bool:
@@ -144,7 +140,8 @@ def _find_owners(found: Replacement, instances: list[Any]) -> None:
         pending = tuple(owner for owner in owners if _is_made_again(owner, found))
         found.immutable += pending
         found.owners += [owner for owner in owners if _is_to_be_redirected(owner) and id(owner) not in moved]
-        for owner in [owner for owner in owners if not _is_made_again(owner, found) and not can_redirect(owner)]:
+        again = set(map(id, pending))
+        for owner in [owner for owner in owners if id(owner) not in again and not can_redirect(owner)]:
             held = [value for value in gc.get_referents(owner) if id(value) in moved and type(owner) is not types.FrameType]
             problem = f"is held by a {type(owner).__qualname__}, which cannot take another"
             found.obstacles += [f"an instance of {type(value).__qualname__} {problem}" for value in held]
@@ -198,7 +195,7 @@ def write(found: Replacement, writes: Writes) -> None:
 
 def _fill(instance: Any, again: Any, exchanged: dict[int, Any]) -> None:
     """Give a new instance what the old one has."""
-    kind = _built_in(type(again))
+    kind: Any = static_base(type(again))
     if kind is list:
         list.__setitem__(again, slice(None), [exchanged.get(id(item), item) for item in list.__iter__(instance)])
     elif kind is dict:

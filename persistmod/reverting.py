@@ -19,6 +19,7 @@ from typing import Any
 
 from persistmod.bookkeeping import Notes
 from persistmod.classes import slot_value
+from persistmod.typeflags import HEAP_TYPE
 
 _Undo = Callable[[Any], object]
 _function_parts = attrgetter("__code__", "__defaults__", "__kwdefaults__")
@@ -187,13 +188,12 @@ def _instance_saver(kind: type) -> Callable[[Any], _Undo]:
     slots = [
         member
         for cls in kind.__mro__
-        for member in (vars(cls).values() if cls.__flags__ & _HEAP_TYPE else ())
+        for member in (vars(cls).values() if cls.__flags__ & HEAP_TYPE else ())
         if type(member) is types.MemberDescriptorType
     ]
     return lambda value: partial(_put_back_instance, _attributes(value), [(slot, slot_value(slot, value)) for slot in slots])
 
 
-_HEAP_TYPE = 1 << 9
 
 
 def _attributes(value: Any) -> dict[str, Any]:

@@ -18,9 +18,9 @@ from typing import Any
 from persistmod.errors import NotStorable
 from persistmod.source import ImportStatement
 from persistmod.state import ImportStep, is_submodule
+from persistmod.typeflags import IMMUTABLE_TYPE
 
 _HAS_GC = 1 << 14  # Py_TPFLAGS_HAVE_GC
-_IMMUTABLE_TYPE = 1 << 8  # Py_TPFLAGS_IMMUTABLETYPE
 
 
 _TYPING_FORMS = (type(typing.List[int]), typing.ForwardRef)  # noqa: UP006, the type of such aliases is meant
@@ -38,7 +38,7 @@ def has_value_semantics(kind: type) -> bool:
     hashing: Any = kind.__hash__
     is_singleton = any(kind is single for single in _SINGLETONS)  # `in` would ask a metaclass for equality
     is_value = (hashing is not None and hashing is not object.__hash__) or is_singleton
-    return is_value and bool(kind.__flags__ & _IMMUTABLE_TYPE) and not issubclass(kind, type)
+    return is_value and bool(kind.__flags__ & IMMUTABLE_TYPE) and not issubclass(kind, type)
 
 
 class ModuleScope:

@@ -115,14 +115,15 @@ def layout(tree: ast.Module) -> tuple[tuple[int, int], ...]:
     """Return (first line, last line) of the statements at module level, those on one line taken together."""
     places: list[tuple[int, int]] = []
     for statement in tree.body:
-        first, last = _first_line(statement), statement.end_lineno or statement.lineno
+        first, last = first_line(statement), statement.end_lineno or statement.lineno
         if places and first <= places[-1][1]:
             first = places.pop()[0]
         places.append((first, last))
     return tuple(places)
 
 
-def _first_line(statement: ast.stmt) -> int:
+def first_line(statement: ast.stmt) -> int:
+    """Return the line of a statement or of its first decorator."""
     decorators: list[ast.expr] = getattr(statement, "decorator_list", [])
     return min([statement.lineno, *(decorator.lineno for decorator in decorators)])
 
@@ -177,7 +178,7 @@ def _target_names(target: ast.expr) -> Iterator[str]:
 
 
 def _slice(statement: ast.stmt, lines: list[str]) -> Slice:
-    first = _first_line(statement)
+    first = first_line(statement)
     last = statement.end_lineno or first
     return Slice("\n".join(lines[first - 1 : last]) + "\n", first)
 

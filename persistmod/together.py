@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import types
 from collections.abc import Sequence
 from dataclasses import replace
 
 from persistmod import replacing
 from persistmod.bookkeeping import Account
 from persistmod.planning import Planner
+from persistmod.relinking import Relinker
 
 
 def plan(planners: Sequence[Planner]) -> None:
@@ -30,3 +32,14 @@ def _survey(planner: Planner, stands_for: Account) -> None:
     replaced = [pair for pair in planner.pairing.classes if not pair.keeps]
     if replaced:
         planner.replacement = replacing.survey([replace(pair, new=stands_for.get(id(pair.new), pair.new)) for pair in replaced])
+
+
+def relinker(planners: Sequence[Planner], modules: Sequence[tuple[types.ModuleType, types.ModuleType]]) -> Relinker:
+    """Return the relinker of what was planned; `modules` are (scratch module, live module)."""
+    stands_for, made = Account(), Account()
+    for planner in planners:
+        made |= planner.made
+        stands_for |= planner.changes.stands_for
+    for scratch, live in modules:
+        made[id(scratch)], stands_for[id(scratch)] = scratch, live
+    return Relinker(stands_for, made, {id(vars(scratch)): (vars(scratch), vars(live)) for scratch, live in modules})

@@ -17,14 +17,12 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from persistmod import applying, dependents, islands, journal, loading, together, versions
-from persistmod.bookkeeping import Account
 from persistmod.deciding import Neighbours
 from persistmod.dependents import Text
 from persistmod.errors import NotRegisteredError, PersistmodError, StorageError, UpdateError
 from persistmod.planning import Planner
 from persistmod.plans import Plan, Step
 from persistmod.records import PersistentModule
-from persistmod.relinking import Relinker
 from persistmod.running_aside import Run, Runs, Target, running_aside
 from persistmod.source import Body, compile_source, to_bytes, to_text
 from persistmod.writes import Writes
@@ -213,8 +211,7 @@ def _texts(targets: Iterable[Target]) -> dict[str, Text]:
     texts = {}
     for target in targets:
         record = target.record
-        package = record.name if record.is_package else record.name.rpartition(".")[0]
-        texts[record.name] = Text(package, record.source, target.body, vars(target.module).keys())
+        texts[record.name] = Text(record.package, record.source, target.body, vars(target.module).keys())
     return texts
 
 
@@ -247,7 +244,7 @@ def _diff(record: PersistentModule, data: bytes) -> str:
 
 def _apply(runs: Runs, planners: list[Planner], options: Options, then: Callable[[], object]) -> None:
     """Relink and write everything, the records last; a failure takes back all of it."""
-    relinker = _relinker(runs, planners)
+    relinker = together.relinker(planners, [(run.scratch, run.target.module) for run in runs.by_name.values()])
     removed = {planner.module: planner.removed if options.removed == "delete" else [] for planner in planners}
     ready = [applying.Ready(planner, relinker, removed[planner.module]) for planner in planners]
     for planner in planners:
@@ -280,18 +277,6 @@ def _bind_added(runs: Runs, writes: Writes) -> None:
         parent, _, child = name.rpartition(".")
         if parent in runs.by_name and name in sys.modules:
             writes.bind(vars(runs.by_name[parent].target.module), child, sys.modules[name])
-
-
-def _relinker(runs: Runs, planners: list[Planner]) -> Relinker:
-    stands_for = Account()
-    made = Account()
-    for planner in planners:
-        made |= planner.made
-        stands_for |= planner.changes.stands_for
-    stands_for |= {id(run.scratch): run.target.module for run in runs.by_name.values()}
-    made |= {id(run.scratch): run.scratch for run in runs.by_name.values()}
-    namespaces = [(vars(run.scratch), vars(run.target.module)) for run in runs.by_name.values()]
-    return Relinker(stands_for, made, {id(scratch): (scratch, live) for scratch, live in namespaces})
 
 
 def _version(run: Run, planner: Planner, options: Options) -> versions.NewVersion:
