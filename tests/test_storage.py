@@ -70,9 +70,12 @@ def test_path_with_a_colon_is_a_path(scratch):
     assert (scratch / "odd:name.fs").is_file()
 
 
-@pytest.mark.parametrize("uri", ["memory://", "demo:(memory://)/(memory://)"])
-def test_other_schemes_are_resolved(uri):
+@pytest.mark.parametrize(("uri", "kind"), [("memory://", "MappingStorage"), ("demo:(memory://)/(memory://)", "DemoStorage")])
+def test_other_schemes_are_resolved(uri, kind):
     make_db(uri)
+    db = open_db(uri)
+    assert type(db.storage).__name__ == kind
+    db.close()
 
 
 def test_keywords_of_the_uri_reach_the_database():
