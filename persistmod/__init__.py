@@ -13,17 +13,19 @@ from persistmod.errors import (
     NotStorable,
     OtherModuleError,
     PersistmodError,
+    QuiesceError,
     ShadowedWarning,
     SourceError,
     StorageError,
     UpdateError,
 )
-from persistmod.importer import importing, install, uninstall
+from persistmod.importer import importing
 from persistmod.leaking import Leaked
 from persistmod.plans import Plan, Step
 from persistmod.records import PersistentClass, PersistentFunction, PersistentModule
 from persistmod.reducers import register_reducer
 from persistmod.registry import Registry, get_registry
+from persistmod.serving import Status, boundary, install, retry, status, uninstall
 from persistmod.storage import open_db
 from persistmod.updating import plan, update
 from persistmod.verifying import Finding
@@ -45,13 +47,16 @@ __all__ = [
     "PersistentModule",
     "PersistmodError",
     "Plan",
+    "QuiesceError",
     "Registry",
     "ShadowedWarning",
     "SourceError",
+    "Status",
     "Step",
     "StorageError",
     "TreeReport",
     "UpdateError",
+    "boundary",
     "convert",
     "get_registry",
     "importing",
@@ -59,6 +64,8 @@ __all__ = [
     "open_db",
     "plan",
     "register_reducer",
+    "retry",
+    "status",
     "uninstall",
     "update",
 ]

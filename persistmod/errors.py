@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from transaction.interfaces import TransientError
+
 
 class PersistmodError(Exception):
     """The base of all errors of persistmod.
@@ -92,6 +94,12 @@ class OtherModuleError(PersistmodError, ImportError):
 
 class HookError(PersistmodError, TypeError):
     """The import hook is installed already, or not installed."""
+
+
+class QuiesceError(PersistmodError, TransientError, TimeoutError):
+    """Transactions did not end in time for code to be applied between them; abort, and try again."""
+
+    __str__ = Exception.__str__
 
 
 class ShadowedWarning(UserWarning):

@@ -32,7 +32,8 @@ class RegistryFinder(MetaPathFinder):
         self._listed: Callable[[str], tuple[Record, Entry] | None] = getattr(registry, "listed", lambda name: None)
         # Guards the reading of records: a connection lets another thread see an object whose state is half loaded. Bodies never run
         # while it is held, since they import and so come back here from threads that wait for each other's modules.
-        self._reading = threading.RLock()
+        self.reading = threading.RLock()
+        self.before_reading: Callable[[], object] = lambda: None
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} of {self.registry!r}>"
@@ -42,7 +43,8 @@ class RegistryFinder(MetaPathFinder):
     ) -> ModuleSpec | None:
         if _is_closed(self.registry):
             return None
-        with self._reading, _naming(fullname):
+        with self.reading, _naming(fullname):
+            self.before_reading()
             record, entry = self._listed(fullname) or (self.registry.get(fullname), None)
             if record is None:
                 livedata.body_begins(getattr(self.registry, "_p_jar", None))
@@ -152,11 +154,17 @@ def is_importing(registry: Mapping[str, Record]) -> bool:
 _installed: list[RegistryFinder] = []
 
 
-def install(registry: Mapping[str, Record]) -> None:
+def install(registry: Mapping[str, Record]) -> RegistryFinder:
     """Import modules of `registry` in this process until `uninstall()`. HookError if one is installed already."""
     if _installed:
         raise HookError(f"persistmod is installed already, for {_installed[0].registry!r}; uninstall() it first")
     _installed.append(_switch_on(registry))
+    return _installed[-1]
+
+
+def installed() -> Mapping[str, Record] | None:
+    """Return the registry that is installed, None if there is none."""
+    return _installed[-1].registry if _installed else None
 
 
 def uninstall() -> None:
@@ -164,5 +172,3 @@ def uninstall() -> None:
     if not _installed:
         raise HookError("persistmod is not installed; install(registry) comes first")
     _switch_off(_installed.pop())
-
-

@@ -12,10 +12,13 @@ from __future__ import annotations
 
 import logging
 import types
+import weakref
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass, replace
 from itertools import chain
 from operator import is_
+from threading import get_ident
 from typing import Any
 
 from persistent import Persistent
@@ -24,6 +27,7 @@ from ZODB.utils import z64
 
 from persistmod import datastate
 from persistmod.errors import ConversionError
+from persistmod.saving import Saver
 from persistmod.watching import DataRecord, Watched
 
 logger = logging.getLogger("persistmod")
@@ -40,7 +44,10 @@ class LiveData:
         # Records of which the connection has been told that they are out of date.
         self.invalidated: set[Any] = set()
         self.waiting: list[Callable[[], object]] = []  # what is to be done when another module has been loaded
-        self._imports_under_way = 0
+        self.importers: dict[int, int] = {}  # how deep in imports threads are
+        self.failures: dict[str, Failure] = {}  # what could not be followed, by module
+        # Of the connection that owns the live modules of this process: what other connections loaded, to be watched here.
+        self.handed_over: list[Watched] = []
         # What had changed when the first body of the imports under way began, by module and name; None if none has.
         self._changed_before: dict[tuple[str, str], Any] | None = None
         connection.transaction_manager.registerSynch(self)  # calls newTransaction if one is under way, which is no boundary
@@ -60,10 +67,11 @@ class LiveData:
         base: Any,
         serial: tuple[object, ...],
         stored: tuple[str, ...] = (),
+        version: int = 1,
     ) -> None:
         """Watch a module that has just been loaded, or added; `base` to `stored` are the DataRecord's, which is not read here."""
         namespace = vars(module) if is_closed else {}
-        self._put(name, Watched(record, module, namespace, dict(namespace), serial, stored, base))
+        self._put(name, Watched(record, module, namespace, dict(namespace), serial, stored, base, version))
         waiting, self.waiting = self.waiting, []
         for action in waiting:
             action()
@@ -90,7 +98,7 @@ class LiveData:
         known = {name: known.get(name, value) for name, value in namespace.items()}
         marked = before.is_marked or bool(record._p_changed)
         is_marked = marked and not before.is_renewed
-        after = Watched(record, module, namespace, known, before.serial, before.stored, before.base, is_marked, True, True)
+        after = Watched(record, module, namespace, known, before.serial, before.stored, before.base, before.version, is_marked, True, True)
         self._put(record.name, after)
 
         def forget() -> None:
@@ -99,22 +107,34 @@ class LiveData:
 
         return forget
 
+    def versions(self) -> dict[str, int]:
+        """Return `{name: version}` of the live modules."""
+        return {name: watched.version for name, watched in list(self._watched.items())}
+
+    def oids_of(self, names: Iterable[str]) -> set[bytes]:
+        """Return the oids of what live modules are read from."""
+        found = [self._watched[name] for name in names if name in self._watched]
+        parts = [part for watched in found for part in (watched.record, *watched.serial) if isinstance(part, Persistent)]
+        return {part._p_oid for part in parts}
+
     def copy_of(self, name: str) -> dict[str, Any]:
         """Return the copy of a namespace that is kept to notice what changes."""
         return self._watched[name].before if name in self._watched else {}
 
     def __enter__(self) -> None:
         """Begin an import: what bodies change inside the outermost one is left out, since they will do it again in every process."""
-        self._imports_under_way += 1
+        self.importers[get_ident()] = self.importers.get(get_ident(), 0) + 1
 
     def __exit__(self, *exception: object) -> None:
-        self._imports_under_way -= 1
-        if not self._imports_under_way:
+        self.importers[get_ident()] -= 1
+        if not self.importers[get_ident()]:
+            del self.importers[get_ident()]
+        if not self.importers:
             self._absorb()
 
     def body_begins(self) -> None:
         """Note, before a body runs inside an import, what has changed already."""
-        if self._imports_under_way and self._changed_before is None:
+        if self.importers and self._changed_before is None:
             self._changed_before = dict(self._rebound())
 
     def _rebound(self) -> Iterator[tuple[tuple[str, str], Any]]:
@@ -146,12 +166,12 @@ class LiveData:
         if self._is_registered and self._connection.opened is not None:
             # A connection that was closed and opened again is called after this; what it missed must be known here.
             self._connection.newTransaction(transaction, False)
-            self._follow_others()
+            self.follow_others()
 
     def beforeCompletion(self, transaction: Any) -> None:
         """Have what changed saved if this is a commit, and note what to take back if it is an abort."""
-        if self._connection.opened is None or self._connection.isReadOnly():
-            return  # in a database that cannot be written, data that change stay the process's own
+        if self._connection.opened is None or self._connection.isReadOnly() or owner_of(self._connection) is not None:
+            return  # data that change stay the process's own
         if self._is_as_before() and not any(watched.record._p_changed for watched in self._watched.values()):
             return
         changed = False
@@ -163,7 +183,7 @@ class LiveData:
                 watched.record._p_changed = True
             changed = changed or watched.is_saved
         if changed:
-            transaction.join(_Saver(self))
+            transaction.join(Saver(self.transaction_manager, self.save))
 
     def afterCompletion(self, transaction: Any) -> None:
         is_committed = transaction.status == "Committed"
@@ -171,19 +191,53 @@ class LiveData:
             self._drop(name)  # its addition was aborted
         for watched in [watched for watched in self._watched.values() if watched.is_saved]:
             watched.take() if is_committed else self._take_back(watched)
-        self._follow_others()
+        owner = owner_of(self._connection)
+        if owner is None or owner is self:
+            self.follow_others()
+        else:
+            owner.handed_over += self._watched.values()
+            self._watched, self._closed = {}, {}
 
-    def _follow_others(self) -> None:
+    def adopt(self, watched: Watched) -> Any:
+        """Watch a live module that another connection handed over; return its record as this connection has it."""
+        record = self._connection.get(watched.record._p_oid)
+        base = None if watched.base is None else self._connection.get(watched.base._p_oid)
+        self._put(record.name, replace(watched, record=record, base=base))
+        self.invalidated.add(record._p_oid)
+        return record
+
+    def applied(self, name: str, log: object) -> Callable[[], None]:
+        """Note that a live module has a version already which another connection is to commit; return what takes the note back."""
+        watched = self._watched.get(name)
+        if watched is None:
+            return lambda: None
+        serial, is_applied = watched.serial, watched.is_applied
+        watched.serial, watched.is_applied = (log, *serial[1:]), True
+
+        def forget() -> None:
+            watched.serial, watched.is_applied = serial, is_applied
+
+        return forget
+
+    def follow_others(self) -> None:
+        """Take over what others committed, as far as the connection has been told; what fails is in `failures`, and tried again."""
         if not self.invalidated or self._connection.opened is None:
             return
         invalidated, self.invalidated = self.invalidated, set()
+        try:
+            self._follow_others(invalidated)
+        except BaseException:
+            self.invalidated |= invalidated
+            raise
+
+    def _follow_others(self, invalidated: set[Any]) -> None:
         for watched in [watched for watched in self._watched.values() if watched.is_among(invalidated) and watched.is_removed()]:
             self._drop(watched.record.name)
             watched.leave()
         changed = [
             watched
             for watched in list(self._watched.values())
-            if watched.is_among(invalidated) and watched.record.data_serial() != watched.serial
+            if watched.is_among(invalidated) and (watched.is_applied or watched.record.data_serial() != watched.serial)
         ]
         failed = self._follow_code([watched for watched in changed if watched.serial[0] != watched.record.data_serial()[0]])
         for watched in changed:
@@ -191,9 +245,10 @@ class LiveData:
                 if watched.serial[1:] != watched.record.data_serial()[1:] and watched.namespace:
                     self._follow(watched)
                 watched.take()
+                self.failures.pop(watched.record.name, None)
 
     def _follow_code(self, changed: list[Watched]) -> list[Watched]:
-        """Take over the code that somebody else committed, together or, if that fails, each module by itself; return what failed.
+        """Take over the code that somebody else committed, together or, if that fails, commit by commit; return what failed.
 
         That keeps the version that runs, and is tried again.
         """
@@ -202,14 +257,24 @@ class LiveData:
         first, *others = [(watched.record, watched.module, watched.serial[0], watched.base) for watched in changed]
         try:
             first[0].follow(*first[1:], others)
-        except Exception:
-            if others:
-                return [watched for watched in changed if self._follow_code([watched])]
-            name = first[0].name
-            logger.exception("module %r: a version that was committed cannot be applied; the one before goes on", name)
-            self.invalidated.add(first[0]._p_oid)
+        except Exception as error:
+            commits: dict[Any, list[Watched]] = {}
+            for watched in changed:
+                commits.setdefault(watched.record._p_serial, []).append(watched)
+            if len(commits) > 1:
+                return [watched for serial in sorted(commits) for watched in self._follow_code(commits[serial])]
+            self._note_failure(changed, error)
             return changed
         return []
+
+    def _note_failure(self, changed: list[Watched], error: Exception) -> None:
+        failures = {watched.record.name: Failure(f"{type(error).__name__}: {error}", watched.record._p_serial) for watched in changed}
+        if any(self.failures.get(name) != failure for name, failure in failures.items()):
+            logger.error(
+                "%s: a version that was committed cannot be applied; the one before goes on", _names(failures), exc_info=error
+            )
+        self.failures |= failures
+        self.invalidated |= {watched.record._p_oid for watched in changed}
 
     def save(self) -> None:
         """Store what has changed. ConversionError names what cannot be stored."""
@@ -253,33 +318,17 @@ class LiveData:
             watched.namespace.pop(name, None)
 
 
-class _Saver:
-    """Has the data saved by a commit, before the connection stores its objects; joins only where there are any."""
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """Why a version could not be applied, and the transaction that committed it."""
 
-    def __init__(self, live: LiveData) -> None:
-        self._live = live
-        self.transaction_manager = live.transaction_manager
+    error: str
+    serial: bytes
 
-    def tpc_begin(self, transaction: Any) -> None:
-        """Saving waits until the connection has begun, too."""
 
-    def abort(self, transaction: Any) -> None:
-        """The live data are taken back when the transaction is over."""
-
-    def commit(self, transaction: Any) -> None:
-        self._live.save()
-
-    def tpc_vote(self, transaction: Any) -> None:
-        """There is nothing to object to."""
-
-    def tpc_finish(self, transaction: Any) -> None:
-        """The connection has stored the records."""
-
-    def tpc_abort(self, transaction: Any) -> None:
-        """The live data are taken back when the transaction is over."""
-
-    def sortKey(self) -> str:
-        return "!persistmod"  # before the connection stores the records
+def _names(modules: Iterable[str]) -> str:
+    names = [repr(name) for name in modules]
+    return f"module{'s' if len(names) > 1 else ''} {', '.join(names)}"
 
 
 def of(connection: Connection) -> LiveData:
@@ -289,6 +338,28 @@ def of(connection: Connection) -> LiveData:
         attributes[_ATTRIBUTE] = LiveData(connection)
     live: LiveData = attributes[_ATTRIBUTE]
     return live
+
+
+# Which connection owns the live modules of a database that code is applied from at boundaries.
+_owners: weakref.WeakKeyDictionary[Any, LiveData] = weakref.WeakKeyDictionary()
+
+
+def owner_of(connection: Connection | None) -> LiveData | None:
+    """Return what watches the live modules of the process, if a connection of its own does that."""
+    return None if connection is None else _owners.get(connection.db())
+
+
+def own(connection: Connection) -> LiveData:
+    """Have a connection own the live modules of its database in this process; it stores no data of theirs."""
+    live = _owners[connection.db()] = of(connection)
+    return live
+
+
+def disown(connection: Connection) -> None:
+    """Take back `own`: what the connection watched is watched by nobody."""
+    _owners.pop(connection.db(), None)
+    live = vars(connection).pop(_ATTRIBUTE)
+    connection.transaction_manager.unregisterSynch(live)
 
 
 def importing(connection: Connection | None) -> AbstractContextManager[None]:

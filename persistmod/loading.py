@@ -94,6 +94,15 @@ def bind(module: types.ModuleType, record: Record) -> None:
     _records[module] = record
 
 
+def hand_over(module: types.ModuleType, record: Record) -> None:
+    """Have a live module belong to its record as another connection has it: tools ask that for the source."""
+    bind(module, record)
+    loader = getattr(module.__spec__, "loader", None)
+    if isinstance(loader, RecordLoader):
+        loader.record = record
+    offer_source(record, record.filename)
+
+
 @dataclass(frozen=True, slots=True)
 class Entry:
     """What an import needs to know of a module.

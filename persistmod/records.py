@@ -281,7 +281,7 @@ class PersistentModule(Imaged):
         """Have new versions followed, and the data of a closed module saved and taken back with the transactions of the connection."""
         if self._p_jar is not None:
             serial, stored = self.data_serial(), self.stored_paths()
-            livedata.of(self._p_jar).watch(self.name, self, module, is_closed, self.image_holder(), serial, stored)
+            livedata.of(self._p_jar).watch(self.name, self, module, is_closed, self.image_holder(), serial, stored, self.version)
 
     # Data at run time
 

@@ -16,10 +16,10 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from persistmod import applying, dependents, islands, journal, loading, together, versions
+from persistmod import applying, boundaries, dependents, islands, journal, livedata, loading, together, versions
 from persistmod.deciding import Neighbours
 from persistmod.dependents import Text
-from persistmod.errors import NotRegisteredError, PersistmodError, StorageError, UpdateError
+from persistmod.errors import HookError, NotRegisteredError, PersistmodError, StorageError, UpdateError
 from persistmod.planning import Planner
 from persistmod.plans import Plan, Step
 from persistmod.records import PersistentModule
@@ -97,6 +97,7 @@ def _update_all(sources: Sequence[tuple[Any, str | bytes]], options: Options, th
     targets = [_target(module, source) for module, source in sources]
     for target in targets:
         _check_writable(target.record)
+    boundaries.hold(targets[0].record._p_jar if targets else None)
     done = {target.record.name: nothing for target in targets if (nothing := _nothing_to_do(target)) is not None}
     if 0 < len(done) < len(targets):
         targets = [_compiled(target) for target in targets]
@@ -156,6 +157,11 @@ def _nothing_to_do(target: Target) -> Plan | None:
 
 
 def _check_writable(record: PersistentModule) -> None:
+    owner = livedata.owner_of(record._p_jar)
+    if owner is not None and owner is livedata.of(record._p_jar):
+        problem = "nothing is written through the connection of install()"
+        advice = "update it through the registry of a connection of your own, get_registry(connection).update(name, source)"
+        raise HookError(f"module {record.name!r}: {problem}; {advice}", module=record.name)
     if record._p_jar is not None and record._p_jar.isReadOnly():
         raise StorageError(f"module {record.name!r}: the database is open read-only; open it for writing to update modules")
 

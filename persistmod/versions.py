@@ -63,6 +63,9 @@ def renew(record: PersistentModule, module: Any, version: NewVersion, writes: Wr
         record.leaks = leaks
         taken, merged, removed = frozenset(version.taken), frozenset(version.merged), frozenset(version.removed)
         record.versions = (*record.versions[1 - LOG_LENGTH :], Version(uuid.uuid4().hex, taken, merged, removed, frozenset(version.apart)))
+        owner = livedata.owner_of(jar)
+        if owner is not None:
+            watched.append(owner.applied(record.name, record.versions))
         definition_states.extend(_redefine(record, namespace, slices, leaks))
         if stored is not None:
             record.save_data(stored[0], namespace, stored[1])

@@ -21,6 +21,7 @@ class DataRecord(Protocol):
     """What is needed of the record of a closed module."""
 
     name: str
+    version: int
     _p_changed: Any
     _p_oid: Any
     _p_serial: Any
@@ -74,9 +75,11 @@ class Watched:
     serial: tuple[object, ...]
     stored: tuple[str, ...]
     base: Any
+    version: int = 1
     is_marked: bool = False
     is_saved: bool = False
     is_renewed: bool = False
+    is_applied: bool = False  # by another connection, which is to commit it
 
     def is_rebound(self) -> bool:
         before, now = self.before, self.namespace
@@ -117,7 +120,8 @@ class Watched:
         self.serial = self.record.data_serial()
         self.stored = self.record.stored_paths()
         self.base = self.record.image_holder()
-        self.is_saved = self.is_marked = self.is_renewed = False
+        self.version = self.record.version
+        self.is_saved = self.is_marked = self.is_renewed = self.is_applied = False
 
     def differences(self) -> tuple[dict[str, Any], tuple[str, ...]]:
         """Return ({name: value} of globals that were rebound, names that are gone)."""
