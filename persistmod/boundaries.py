@@ -70,7 +70,7 @@ class Boundaries:
         self.waiting = 0
         self._condition = threading.Condition(threading.Lock())
         self._busy = 0  # the thread that applies or holds
-        self._holder: Any = None  # the connection whose transaction holds
+        self.holder: Any = None  # the connection whose transaction holds
         self._deadline: float | None = None  # of what is pending
         self._klass = db.klass
         self._skipped: list[Any] = []
@@ -198,6 +198,10 @@ class Boundaries:
         self.settle(None, may_wait=False)
         return self._code.is_pending and self._deadline is not None and self._clock() < self._deadline
 
+    def close(self) -> None:
+        """Have transactions that begin look for code again."""
+        self.settled = _CLOSED
+
     def left(self) -> None:
         """Note that a transaction has ended."""
         if self.waiting:
@@ -212,7 +216,7 @@ class Boundaries:
         Raises QuiesceError if it cannot be had in time.
         """
         with self._condition:
-            if self._holder is connection:
+            if self.holder is connection:
                 return
             begun = self._clock()
             while True:
@@ -226,13 +230,13 @@ class Boundaries:
                 if get_ident() in blocking:
                     raise QuiesceError("this thread is inside another transaction, which cannot end meanwhile; end it first")
                 self._wait(remaining)
-            self._busy, self._holder = get_ident(), connection
+            self._busy, self.holder = get_ident(), connection
 
     def release(self, connection: Any) -> None:
         """Let others begin again, if this connection holds them up."""
-        if self._holder is connection:
+        if self.holder is connection:
             with self._condition:
-                self._busy, self._holder, self.settled = 0, None, _CLOSED
+                self._busy, self.holder, self.settled = 0, None, _CLOSED
                 self._condition.notify_all()
 
 
@@ -266,13 +270,15 @@ def _telling(klass: type[Connection], boundaries: Boundaries) -> type[Connection
                 boundaries.settle(self, not self.is_completing)
 
     def afterCompletion(self: Any, transaction: Any) -> None:
-        boundaries.release(self)
+        if boundaries.holder is self:
+            boundaries.release(self)
         self.is_inside, self.is_completing = False, True
         try:
             complete(self, transaction)  # which begins another transaction, unless they begin explicitly
         finally:
             self.is_inside = self.is_completing = False
-            boundaries.left()
+            if boundaries.waiting:
+                boundaries.left()
 
     def closing(self: Any, primary: bool = True) -> None:
         was_inside, self.is_inside = self.is_inside, False  # another thread may have the connection when close returns

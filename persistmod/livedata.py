@@ -48,6 +48,8 @@ class LiveData:
         self.failures: dict[str, Failure] = {}  # what could not be followed, by module
         # Of the connection that owns the live modules of this process: what other connections loaded, to be watched here.
         self.handed_over: list[Watched] = []
+        self.on_handing_over: Callable[[], object] = lambda: None
+        self.on_imported: Callable[[], object] = lambda: None
         # What had changed when the first body of the imports under way began, by module and name; None if none has.
         self._changed_before: dict[tuple[str, str], Any] | None = None
         connection.transaction_manager.registerSynch(self)  # calls newTransaction if one is under way, which is no boundary
@@ -129,6 +131,7 @@ class LiveData:
         self.importers[get_ident()] -= 1
         if not self.importers[get_ident()]:
             del self.importers[get_ident()]
+            self.on_imported()
         if not self.importers:
             self._absorb()
 
@@ -195,16 +198,20 @@ class LiveData:
         if owner is None or owner is self:
             self.follow_others()
         else:
-            owner.handed_over += self._watched.values()
-            self._watched, self._closed = {}, {}
+            handed_over, self._watched, self._closed = list(self._watched.values()), {}, {}
+            if handed_over:
+                owner.handed_over += handed_over
+                owner.on_handing_over()
 
-    def adopt(self, watched: Watched) -> Any:
-        """Watch a live module that another connection handed over; return its record as this connection has it."""
-        record = self._connection.get(watched.record._p_oid)
-        base = None if watched.base is None else self._connection.get(watched.base._p_oid)
-        self._put(record.name, replace(watched, record=record, base=base))
-        self.invalidated.add(record._p_oid)
-        return record
+    def adopt(self) -> None:
+        """Watch the live modules that other connections handed over."""
+        while self.handed_over:
+            watched = self.handed_over[-1]
+            record = self._connection.get(watched.record._p_oid)
+            base = None if watched.base is None else self._connection.get(watched.base._p_oid)
+            self._put(record.name, replace(watched, record=record, base=base, is_applied=True))
+            self.invalidated.add(record._p_oid)
+            self.handed_over.pop()
 
     def applied(self, name: str, log: object) -> Callable[[], None]:
         """Note that a live module has a version already which another connection is to commit; return what takes the note back."""
@@ -244,6 +251,8 @@ class LiveData:
             if all(watched is not other for other in failed):
                 if watched.serial[1:] != watched.record.data_serial()[1:] and watched.namespace:
                     self._follow(watched)
+                if watched.is_applied:
+                    watched.record.take_over(watched.module)
                 watched.take()
                 self.failures.pop(watched.record.name, None)
 

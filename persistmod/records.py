@@ -112,9 +112,7 @@ class PersistentModule(Imaged):
     is_removed = False  # from its registry
     _v_body: Body | None = None
 
-    def __init__(
-        self, name: str, source: bytes | None, *, package: bool = False, filename: str | None = None, run: str = "auto"
-    ) -> None:
+    def __init__(self, name: str, source: bytes | None, *, package: bool = False, filename: str | None = None, run: str = "auto") -> None:
         self.name = name
         self.version = 1
         self.is_package = package
@@ -269,6 +267,10 @@ class PersistentModule(Imaged):
             datastate.put(vars(live), record.stored_data()[0])
             loading.offer_source(record, record.filename)
 
+    def take_over(self, module: types.ModuleType) -> None:
+        """Have a live module belong to this record, which another connection has made or changed."""
+        loading.hand_over(module, self)
+
     def _follower(self, module: types.ModuleType, known: Any, base: Image | Pack | None) -> following.Follower:
         image = self.image(current_tag()) or imaging.always(self.body().code, "")
         edit = following.edit_between(known, self.versions)
@@ -280,8 +282,8 @@ class PersistentModule(Imaged):
     def watch(self, module: types.ModuleType, is_closed: bool) -> None:
         """Have new versions followed, and the data of a closed module saved and taken back with the transactions of the connection."""
         if self._p_jar is not None:
-            serial, stored = self.data_serial(), self.stored_paths()
-            livedata.of(self._p_jar).watch(self.name, self, module, is_closed, self.image_holder(), serial, stored, self.version)
+            seen = (self.image_holder(), self.data_serial(), self.stored_paths(), self.version)
+            livedata.of(self._p_jar).watch(self.name, self, module, is_closed, *seen)
 
     # Data at run time
 
@@ -340,9 +342,8 @@ class PersistentModule(Imaged):
 
     def _scratch(self, namespace: dict[str, Any], image: ImageData | None = None) -> dict[str, Any]:
         """Return a namespace filled from an image, its own if none is given; the live module's import attributes are in it, too."""
-        image = image or self.image(current_tag())
         scratch = {name: value for name, value in namespace.items() if name.startswith("__")}
-        if image is not None and image.state is not None:
+        if (image := image or self.image(current_tag())) is not None and image.state is not None:
             pickling.load(image.state, scratch, self.persistent_object)
         return scratch
 

@@ -17,7 +17,7 @@ from typing import Any
 import transaction
 from ZODB.DB import DB
 
-from persistmod import importer, livedata, loading
+from persistmod import importer, livedata
 from persistmod.boundaries import POLICIES, Boundaries, reader_of_snapshots
 from persistmod.errors import HookError, StorageError
 from persistmod.livedata import Followed
@@ -143,10 +143,7 @@ class CodeConnection:
             with self.finder.reading:
                 self._is_behind = False
                 self.connection.newTransaction(None)
-            while self.live.handed_over:
-                watched = self.live.handed_over[-1]
-                loading.hand_over(watched.module, self.live.adopt(watched))
-                self.live.handed_over.pop()
+            self.live.adopt()
             self.live.follow_others()
         except BaseException:
             self.live.invalidated |= {oid for oid in changed if oid is not None}
@@ -220,6 +217,7 @@ def install(
         raise HookError(f"persistmod is installed already, for {importer.installed()!r}; uninstall() it first")
     code = CodeConnection(source, clock)
     boundaries = Boundaries(source, code, quiesce_timeout, policy, clock)
+    code.live.on_handing_over, code.live.on_imported = boundaries.close, boundaries.left
     boundaries.attach([code.connection, code.scout])
     _current.append((code, boundaries))
 

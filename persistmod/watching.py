@@ -49,6 +49,9 @@ class DataRecord(Protocol):
         `others`: (record, module, known, base) of what was committed with it.
         """
 
+    def take_over(self, module: types.ModuleType) -> None:
+        """Have a live module belong to this record, which another connection has made or changed."""
+
     def image_holder(self) -> Any:
         """Return the persistent object that holds the image of the running Python, None if there is none."""
 
@@ -79,7 +82,7 @@ class Watched:
     is_marked: bool = False
     is_saved: bool = False
     is_renewed: bool = False
-    is_applied: bool = False  # by another connection, which is to commit it
+    is_applied: bool = False  # loaded or updated by another connection
 
     def is_rebound(self) -> bool:
         before, now = self.before, self.namespace
