@@ -72,6 +72,11 @@ def record_of(module: types.ModuleType) -> Record | None:
     return _records.get(module)
 
 
+def all_live() -> list[types.ModuleType]:
+    """Return all live modules that belong to records, in the order in which their imports began."""
+    return list(_records)
+
+
 # Definitions that an update deleted from live modules, for their return, as long as somebody holds them: {module: {name: reference}}.
 _retired: weakref.WeakKeyDictionary[types.ModuleType, dict[str, weakref.ref[Any]]] = weakref.WeakKeyDictionary()
 
