@@ -158,8 +158,7 @@ def _loaded(followers: Sequence[Follower]) -> tuple[list[_Run], list[type]]:
     Returned, too, are the ABCs of others with which they registered classes.
     """
     # In the order in which their imports once began, since a circle of imports may work from one end only.
-    order = {id(module): place for place, module in enumerate(loading.all_live())}
-    followers = sorted(followers, key=lambda follower: order.get(id(follower.module), len(order)))
+    followers = sorted(followers, key=lambda follower: loading.place_of(follower.module))
     finder = _Finder({follower.name: follower for follower in followers})
     with standing_aside(finder.followers.keys()):
         sys.meta_path.insert(0, finder)

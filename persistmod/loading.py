@@ -72,9 +72,9 @@ def record_of(module: types.ModuleType) -> Record | None:
     return _records.get(module)
 
 
-def all_live() -> list[types.ModuleType]:
-    """Return all live modules that belong to records, in the order in which their imports began."""
-    return list(_records)
+def place_of(module: types.ModuleType) -> int:
+    """Return a number that is greater for modules of which the import began later; `sys.modules` has the order in which they ended."""
+    return next((place for place, known in enumerate(_records) if known is module), len(_records))
 
 
 # Definitions that an update deleted from live modules, for their return, as long as somebody holds them: {module: {name: reference}}.

@@ -78,7 +78,8 @@ def running_aside(targets: Sequence[Target]) -> Iterator[Runs]:
     """Run new bodies; what they or the block raise takes back what they did. BodyError has as its cause what a body raised."""
     runs = Runs()
     before = set(sys.modules)
-    finder = _Finder({target.record.name: target for target in targets}, runs)
+    in_order = sorted(targets, key=lambda target: loading.place_of(target.module))  # a circle of imports may work from one end only
+    finder = _Finder({target.record.name: target for target in in_order}, runs)
     try:
         with (
             _hook(targets[0].record), standing_aside(finder.targets.keys()), finder.first(), aside.shared_snapshot(restorable=True),

@@ -105,6 +105,16 @@ def test_modules_that_import_each_other_are_followed_together(database, tmp_path
     assert found == "True True (True, 2) (True, 2) True [2]\n"
 
 
+@pytest.mark.parametrize("first", ["pack.a", "pack.b"])
+def test_circle_that_works_from_one_end_is_updated_from_that_end(database, first):
+    a, b = "from pack.b import base\nlimit = base + {}\n", "from pack import a\nbase = {0}\ndef f(): return a.limit\n"
+    sources = {"pack.a": a.format(2), "pack.b": b.format(2)}
+    with database.open() as registry:
+        update(registry, _="", a=a.format(1), b=b.format(1))
+        registry.update_many(dict(sorted(sources.items(), reverse=first == "pack.b")))
+        assert registry["pack.b"].module.f() == 4
+
+
 def test_closure_of_another_module_that_left_the_source_is_kept(database):
     a = "from .b import pipe\nhook = pipe(1)\ndef f(): return {}\n"
     with database.open() as registry:
