@@ -3,6 +3,8 @@
 PYTHON ?= python3
 BIN := .venv/bin
 INSTALLED := .venv/installed
+# What tests and benchmarks need of the system.
+SERVERS := .venv/servers
 
 .PHONY: demo test lint types tests tests-of-updates other-tests quick-real-tests test-real bench clean
 
@@ -18,7 +20,7 @@ types: $(INSTALLED)
 	$(BIN)/mypy --no-error-summary
 
 # In two processes at a time: what is tested takes one core, and one thread, each.
-tests: $(INSTALLED)
+tests: $(INSTALLED) $(SERVERS)
 	$(MAKE) --no-print-directory --jobs=2 tests-of-updates other-tests quick-real-tests
 
 UPDATES := $(wildcard tests/test_update_*.py)
@@ -35,7 +37,7 @@ quick-real-tests:
 test-real: $(INSTALLED)
 	$(BIN)/python -m pytest -q tests/real
 
-bench: $(INSTALLED)
+bench: $(INSTALLED) $(SERVERS)
 	$(BIN)/python -m benchmarks
 
 clean:
@@ -46,4 +48,8 @@ clean:
 $(INSTALLED): pyproject.toml
 	$(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install -qq --disable-pip-version-check -e '.[test,lint]'
+	touch $@
+
+$(SERVERS): $(INSTALLED)
+	sh tests/install_servers.sh
 	touch $@

@@ -13,7 +13,6 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import functools
-import logging
 import re
 import traceback
 from collections.abc import Iterator, Sequence
@@ -39,6 +38,7 @@ from persistmod.rendering import (
     explain_run,
     keeping_stdout_for_result,
     make_row,
+    quiet_storages,
     showing_progress,
     write,
     write_json,
@@ -47,7 +47,7 @@ from persistmod.rendering import (
     write_table,
 )
 from persistmod.running import run_program
-from persistmod.storage import can_be_read_only, open_db
+from persistmod.storage import can_be_read_only, init_db, mask_password, open_db
 
 _INTERRUPTED = 130
 
@@ -63,7 +63,7 @@ class Settings:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line and return its exit status."""
     settings = Settings()
-    logging.getLogger("ZODB.FileStorage").addFilter(_is_news)
+    quiet_storages()
     try:
         status = persistmod.main(arguments, "persistmod", standalone_mode=False, obj=settings)
         write("")
@@ -73,11 +73,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except Exception as err:  # the one place where errors become text
         return _fail(err, settings.debug)
     return int(status or 0)
-
-
-def _is_news(record: logging.LogRecord) -> bool:
-    """Leave out that an index was not used: FileStorage says so whenever a process ended without closing it."""
-    return not record.getMessage().startswith("Ignoring index")
 
 
 def _fail(err: Exception, debug: bool) -> int:
@@ -155,6 +150,19 @@ def _commit(what: str) -> None:
 
 
 _json_option = click.option("--json", "as_json", is_flag=True, help="Write JSON.")
+
+
+@persistmod.command()
+@click.argument("uri", required=False)
+@click.pass_obj
+def init(settings: Settings, uri: str | None) -> None:
+    """Make an empty database at URI, or what a database that is there lacks to keep modules.
+
+    Several machines may do it at once, and it may be done again.
+    """
+    uri = uri or settings.uri
+    is_new = init_db(uri)
+    write(f"{mask_password(uri)} {'is ready for modules' if is_new else 'was ready for modules already'}\n")
 
 
 @persistmod.command()

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import logging
 import os
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -49,6 +50,18 @@ def discard_stdout() -> None:
     null = os.open(os.devnull, os.O_WRONLY)
     os.dup2(null, sys.stdout.fileno())
     os.close(null)
+
+
+def quiet_storages() -> None:
+    """Keep storages from writing on stderr what their errors say, too, and what is no news."""
+    for name in ("relstorage", "ZEO"):
+        logging.getLogger(name).addHandler(logging.NullHandler())
+    logging.getLogger("ZODB.FileStorage").addFilter(_is_news)
+
+
+def _is_news(record: logging.LogRecord) -> bool:
+    """Leave out that an index was not used: FileStorage says so whenever a process ended without closing it."""
+    return not record.getMessage().startswith("Ignoring index")
 
 
 def write_json(value: Any) -> None:

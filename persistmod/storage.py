@@ -1,36 +1,57 @@
 """A database from a URI.
 
 A plain path is a FileStorage; whatever has a scheme (`file://`, `memory://`, `zeo://`, `zconfig://`,
-`demo:(...)/(...)`, and those that other packages bring) is resolved by zodburi. Everything that can go wrong on the way
-to an open database becomes one `StorageError` that names the URI and says what to do.
+`demo:(...)/(...)`, `postgresql://` and `sqlite://` of RelStorage, and those that other packages bring) is resolved by
+zodburi. Everything that can go wrong on the way to an open database becomes one `StorageError` that names the URI, without
+its password, and says what to do.
 
 FileStorage takes its lock and its files before it looks at what it opens, and keeps them when it fails. So a file is
 checked first.
+
+Two processes that open an empty database at once both make its tables and its root, and one of them fails, with whatever
+error its storage has for that. `init_db` tries again, unless the error is known to have another reason.
 """
 
 from __future__ import annotations
 
 import contextlib
 import os
+import random
 import re
+import time
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from typing import Any
+from urllib.parse import parse_qsl, urlsplit
 
 import transaction
-from zc.lockfile import LockError
+from transaction.interfaces import TransientError
+from zc.lockfile import LockError, LockFile
 from ZODB.DB import DB, getTID
 from ZODB.FileStorage import FileStorage, packed_version
 from ZODB.FileStorage.FileStorage import FileStorageError
 from ZODB.POSException import POSKeyError, ReadOnlyError
+from ZODB.utils import z64
 
 from persistmod.errors import StorageError
+from persistmod.registry import get_registry
 
 # Two letters at least, so that a drive of Windows is no scheme.
 _SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]+):(?://|\()")
 
 # The URIs of these have no parameter for it.
 _NEVER_READ_ONLY = frozenset({"demo", "memory", "zconfig"})
+
+# What to install for a scheme, and the schemes that RelStorage calls otherwise.
+_EXTRAS = {"postgres": "persistmod[relstorage]", "sqlite": "persistmod[relstorage]", "zeo": "persistmod[zeo]",
+           "mysql": "RelStorage[mysql]", "oracle": "RelStorage[oracle]"}  # fmt: skip
+_SAME = {"postgresql": "postgres"}
+
+# Seconds: between the attempts of `init_db`, and how long others may take to open an SQLite database.
+_WAITS = (0.05, 0.1, 0.2, 0.4, 0.8, 1.6)
+_PATIENCE = 20
+
+_PASSWORD = re.compile(r"(://[^:/?@]*:)[^/?]*(?=@)|([?&]password=)[^&]*")
 
 _TRANSACTION_ID = re.compile(r"(?:0x)?([0-9a-fA-F]{16})")
 
@@ -42,10 +63,66 @@ def open_db(uri: str, at: str | datetime | None = None, *, read_only: bool = Fal
     database as it was, and cannot write. `create=False` refuses to make a FileStorage that does not exist, as do `at`
     and `read_only`. Raises `StorageError`.
     """
-    moment = None if at is None else _parse_moment(uri, at)
-    if moment is None:
-        return _open(uri, read_only, create, DB)
-    return _open_past(uri, moment)
+    with _masking_password(uri):
+        moment = None if at is None else _parse_moment(uri, at)
+        if moment is None:
+            return _open(uri, read_only, create, DB)
+        return _open_past(uri, moment)
+
+
+def init_db(uri: str) -> bool:
+    """Make an empty database with a registry; return False if there is one already. Other processes may do the same meanwhile.
+
+    Raises `StorageError` as `open_db` does.
+    """
+    for wait in _WAITS:
+        try:
+            return _init(uri)
+        except (StorageError, TransientError) as err:
+            if not _may_be_a_race(err):
+                raise
+            time.sleep(wait * random.uniform(0.5, 1))
+    return _init(uri)
+
+
+def _init(uri: str) -> bool:
+    db = open_db(uri)
+    # A manager of its own, not to join the transaction of the thread.
+    manager = transaction.TransactionManager()
+    try:
+        registry = get_registry(db.open(manager))
+        registry._p_activate()
+        is_new: bool = registry._p_serial == z64
+        manager.get().note("persistmod init")
+        manager.commit()
+        return is_new
+    finally:
+        manager.abort()
+        db.close()
+
+
+def _may_be_a_race(err: Exception) -> bool:
+    cause = err.__cause__ if isinstance(err, StorageError) else err
+    if cause is None or _find_reason(cause):
+        return isinstance(cause, LockError)
+    # What drivers of databases raise is a DatabaseError of their own (PEP 249).
+    return isinstance(cause, TransientError) or any(cls.__name__ == "DatabaseError" for cls in type(cause).__mro__)
+
+
+def mask_password(uri: str) -> str:
+    """Return a URI as it may be shown."""
+    return _PASSWORD.sub(r"\1\2***", uri)
+
+
+@contextlib.contextmanager
+def _masking_password(uri: str) -> Iterator[None]:
+    try:
+        yield
+    except StorageError as err:
+        masked = mask_password(uri)
+        if masked == uri:
+            raise
+        raise StorageError(str(err).replace(uri, masked)) from err.__cause__
 
 
 def can_be_read_only(uri: str) -> bool:
@@ -57,13 +134,17 @@ def _open(uri: str, read_only: bool, create: bool, factory: Any) -> Any:
     if read_only and not can_be_read_only(uri):
         raise StorageError(f"cannot open {uri} for reading only: a {_get_scheme(uri)!r} URI has no such parameter")
     _check_file(uri, read_only, create)
-    with _explaining(uri):
-        storage, keywords = _open_storage(uri, read_only)
+    _check_folder(uri, create)
+    with _explaining(uri), _alone(uri):
+        return _open_checked(uri, read_only, factory)
+
+
+def _open_checked(uri: str, read_only: bool, factory: Any) -> Any:
+    storage, keywords = _open_storage(uri, read_only)
     try:
         if read_only and not storage.isReadOnly():
             raise StorageError(f"cannot open {uri} for reading only: its storage allows writes whatever the URI says")
-        with _explaining(uri):
-            return factory(storage, **keywords)
+        return factory(storage, **keywords)
     except BaseException:
         storage.close()
         raise
@@ -76,24 +157,37 @@ def _open_storage(uri: str, read_only: bool) -> tuple[Any, dict[str, Any]]:
     return make_storage(), keywords
 
 
+def _is_complete(uri: str) -> bool:
+    """Say whether a URI has what its scheme needs: RelStorage takes what is missing for the text "None"."""
+    parts = urlsplit(uri)
+    if _get_scheme(uri) == "postgres":
+        return None not in (parts.username, parts.password, parts.hostname, parts.port) and len(parts.path) > 1
+    return _get_scheme(uri) != "sqlite" or "data_dir=" in parts.query
+
+
+_FORMS = {"postgres": "postgresql://USER:PASSWORD@HOST:PORT/DATABASE", "sqlite": "sqlite:///?data_dir=FOLDER"}
+
+
 def _resolve(uri: str) -> Any:
     # Imported late, since it looks through all installed packages, and a plain path does without.
     import zodburi
 
+    scheme = _get_scheme(uri)
+    if not _is_complete(uri):
+        raise StorageError(f"cannot open {uri}: something is missing in it; it has the form {_FORMS[scheme]}")
     try:
-        return zodburi.resolve_uri(uri)
+        return zodburi.resolve_uri(scheme + uri[uri.index(":") :])
     except zodburi.NoResolverForScheme as err:
-        scheme = _get_scheme(uri)
-        raise StorageError(
-            f"cannot open {uri}: nothing here opens {scheme!r} URIs; check it, or install the package that brings it"
-        ) from err
+        advice = f"install {_EXTRAS[scheme]}" if scheme in _EXTRAS else "check it, or install the package that brings it"
+        raise StorageError(f"cannot open {uri}: nothing here opens {scheme!r} URIs; {advice}") from err
     except zodburi.UnknownDatabaseKeywords as err:
         raise StorageError(f"cannot open {uri}: {err.args[0]}; check the part after '?'") from err
 
 
 def _get_scheme(uri: str) -> str:
     match = _SCHEME.match(uri)
-    return match[1].lower() if match else ""
+    scheme = match[1].lower() if match else ""
+    return _SAME.get(scheme, scheme)
 
 
 def _check_file(uri: str, read_only: bool, create: bool) -> None:
@@ -118,6 +212,44 @@ def _get_path(uri: str) -> str | None:
     if scheme == "file":
         return os.path.normpath(uri.split("://", 1)[1].split("?", 1)[0])
     return None
+
+
+def _check_folder(uri: str, create: bool) -> None:
+    folder = _get_folder(uri)
+    if folder is None:
+        return
+    if not create and not os.path.exists(folder):
+        raise StorageError(f"no database at {uri}; `persistmod add` makes one")
+    if os.path.exists(folder) and not os.path.isdir(folder):
+        raise StorageError(f"cannot open {uri}: {folder} is not a directory; name that of an SQLite database in data_dir")
+
+
+def _get_folder(uri: str) -> str | None:
+    """Return the folder of the SQLite database that `uri` names, None for any other storage."""
+    return dict(parse_qsl(urlsplit(uri).query)).get("data_dir") if _get_scheme(uri) == "sqlite" else None
+
+
+@contextlib.contextmanager
+def _alone(uri: str) -> Iterator[None]:
+    """Let one process at a time open an SQLite database: RelStorage makes its tables one by one, and what two make lacks rows."""
+    folder = _get_folder(uri)
+    if folder is None:
+        yield
+        return
+    os.makedirs(folder, exist_ok=True)
+    with contextlib.closing(_lock(os.path.join(folder, "opening.lock"))):
+        yield
+
+
+def _lock(path: str) -> LockFile:
+    deadline = time.monotonic() + _PATIENCE
+    while True:
+        try:
+            return LockFile(path)
+        except LockError:
+            if time.monotonic() > deadline:
+                raise
+            time.sleep(0.01)
 
 
 def _find_folder_problem(folder: str) -> str:
@@ -151,17 +283,33 @@ def _explaining(uri: str) -> Iterator[None]:
     except StorageError:
         raise
     except Exception as err:  # a storage is third-party code, and its drivers raise errors of their own
-        raise StorageError(f"cannot open {uri}: {_explain(err)}") from err
+        raise StorageError(f"cannot open {uri}: {_explain(err, uri)}") from err
 
 
-def _explain(err: Exception) -> str:
+# What errors say of a server, by their exact types, which are named here since their packages may not be installed.
+_REASONS = {
+    "ZEO.Exceptions.ClientDisconnected": "no ZEO server answers there, or it has no such storage; check the URI and the server",
+    "psycopg2.OperationalError": "{error}; check the server, and user, password and database in the URI",
+    "relstorage.adapters.interfaces.NoDriversAvailableError": "there is no driver for it; install {package}",
+    "relstorage.adapters.sqlite.drivers.UnableToConnect": "{error}; check data_dir in the URI",
+    "builtins.ModuleNotFoundError": "{error}; install {package}",
+}
+
+
+def _explain(err: Exception, uri: str) -> str:
+    reason = _find_reason(err) or ("{type}: {error}" if str(err) else "{type}; check the URI and its server")
+    package = _EXTRAS.get(_get_scheme(uri), "the package that brings it")
+    return " ".join(reason.format(type=type(err).__name__, error=err, package=package).split())
+
+
+def _find_reason(err: BaseException) -> str:
     if isinstance(err, LockError):
         return "another process has it open; close it there, or share the database through a ZEO server (zeo://HOST:PORT)"
     if isinstance(err, ReadOnlyError):
         return "there is no database in the storage yet, and it is open for reading only"
     if isinstance(err, FileStorageError):
-        return f"the file is damaged ({err}); restore it from a copy, or try python -m ZODB.fsrecover"
-    return f"{type(err).__name__}: {err}" if str(err) else f"{type(err).__name__}; check the URI and its server"
+        return "the file is damaged ({error}); restore it from a copy, or try python -m ZODB.fsrecover"
+    return _REASONS.get(f"{type(err).__module__}.{type(err).__qualname__}", "")
 
 
 def _parse_moment(uri: str, at: str | datetime) -> bytes:
@@ -182,6 +330,8 @@ def _parse_moment(uri: str, at: str | datetime) -> bytes:
 def _open_past(uri: str, before: bytes) -> Any:
     db = _open(uri, can_be_read_only(uri), False, lambda storage, **keywords: _PastDB(storage, before, **keywords))
     try:
+        if not getattr(db.storage, "keep_history", True):
+            raise StorageError(f"cannot open {uri} in the past: its storage keeps no history")
         # A connection of its own, not to join the transaction of the thread.
         connection = db.open(transaction.TransactionManager())
         connection.root()
@@ -189,6 +339,9 @@ def _open_past(uri: str, before: bytes) -> Any:
     except POSKeyError as err:
         db.close()
         raise StorageError(f"cannot open {uri} in the past: the database begins later") from err
+    except BaseException:
+        db.close()
+        raise
     return db
 
 

@@ -7,6 +7,8 @@ from functools import cache
 import edits
 import pytest
 import transaction
+from nodes import nodes  # noqa: F401
+from servers import servers, storage_uri  # noqa: F401  fixtures for every test
 from support import outcomes_of
 
 

@@ -1,6 +1,7 @@
 """A database from a URI: what opens, what is refused and with which words, and the past."""
 
 import gc
+import re
 import subprocess
 import sys
 from datetime import UTC, datetime, timedelta
@@ -11,7 +12,7 @@ import transaction
 from ZODB.POSException import ReadOnlyError
 
 from persistmod.errors import PersistmodError, StorageError
-from persistmod.storage import can_be_read_only, open_db
+from persistmod.storage import can_be_read_only, mask_password, open_db
 
 
 @pytest.fixture(autouse=True)
@@ -208,7 +209,7 @@ def test_unparsable_keyword():
 
 def test_missing_server_is_refused():
     refusal = get_refusal("zeo:///tmp/none/such.sock?wait_timeout=1")
-    assert refusal.startswith("cannot open zeo:///tmp/none/such.sock?wait_timeout=1: ClientDisconnected")
+    assert refusal.startswith("cannot open zeo:///tmp/none/such.sock?wait_timeout=1: no ZEO server answers there")
 
 
 def test_error_is_also_an_oserror():
@@ -284,3 +285,61 @@ def test_moment_that_is_none(at, words):
     make_history()
     assert words in get_refusal("app.fs", at)
     assert Path("app.fs").is_file()
+
+
+def test_postgresql_that_cannot_be_opened_says_why_without_the_password(servers):
+    uri = servers.uri("postgresql", None)
+    port, database = re.search(r":(\d+)/(\w+)", uri).groups()
+    refusals = {
+        "password authentication failed": uri.replace("secret", "wrong"),
+        'database "none" does not exist': uri.replace(database, "none"),
+        "Connection refused": uri.replace(port, "1"),
+        "could not translate host name": uri.replace("127.0.0.1", "none.invalid"),
+    }
+    for words, wrong in refusals.items():
+        refusal = get_refusal(wrong)
+        assert refusal.startswith(f"cannot open {wrong.replace('secret', '***').replace('wrong', '***')}: ") and words in refusal
+        assert refusal.endswith("; check the server, and user, password and database in the URI")
+        assert "secret" not in refusal and "wrong" not in refusal
+
+
+def test_history_is_kept_or_not_as_the_database_was_made(servers):
+    uri = servers.uri("postgresql", None)
+    open_db(uri).close()
+    assert "a history-free adapter can not connect to a history-preserving database" in get_refusal(uri + "&keep_history=0")
+
+
+@pytest.mark.parametrize("uri", ["postgresql://host/app", "postgres://user:password@host/app", "sqlite:///app"])
+def test_incomplete_uri_is_refused_with_its_form(uri):
+    assert "something is missing in it; it has the form " in get_refusal(uri)
+
+
+@pytest.mark.parametrize("uri", ["postgresql://u:p@host:1/app", "sqlite:///?data_dir=app"])
+def test_missing_extra_is_named(uri, monkeypatch):
+    monkeypatch.setattr("zodburi.entry_points", lambda group: [])
+    assert get_refusal(uri).endswith("URIs; install persistmod[relstorage]")
+
+
+def test_missing_driver_is_named(servers, monkeypatch):
+    uri = servers.uri("postgresql", None)
+    monkeypatch.setitem(sys.modules, "psycopg2", None)
+    assert get_refusal(uri).endswith("install persistmod[relstorage]")
+
+
+@pytest.mark.parametrize("uri", ["sqlite:///?data_dir=none", "sqlite:///?data_dir=none&keep_history=0"])
+def test_missing_database_of_sqlite_is_not_made_for_reading(uri, scratch):
+    for options in ({"create": False}, {"at": "2020-01-01"}):
+        assert get_refusal(uri, **options) == f"no database at {uri}; `persistmod add` makes one"
+    assert list(scratch.iterdir()) == []
+
+
+def test_sqlite_in_a_place_that_is_none(scratch):
+    (scratch / "app").touch()
+    assert get_refusal("sqlite:///?data_dir=app").endswith("app is not a directory; name that of an SQLite database in data_dir")
+
+
+def test_passwords_are_not_shown():
+    assert mask_password("postgresql://user:a:b@host:1/app?x=1") == "postgresql://user:***@host:1/app?x=1"
+    assert mask_password("zeo://host:1?username=user&password=secret&wait=1") == "zeo://host:1?username=user&password=***&wait=1"
+    assert mask_password("postgresql://user@host:1/app") == "postgresql://user@host:1/app"
+    assert mask_password("folder/app.fs") == "folder/app.fs"
