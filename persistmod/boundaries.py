@@ -15,6 +15,7 @@ import threading
 import time
 import weakref
 from collections.abc import Callable
+from functools import partial
 from operator import attrgetter
 from threading import get_ident
 from typing import Any, Protocol
@@ -44,6 +45,10 @@ class Code(Protocol):
     def wants_retry(self) -> bool:
         """Whether something could not be applied, and should be tried again now."""
 
+    @property
+    def snapshot(self) -> bytes:
+        """What the code that runs was read from."""
+
     def look(self) -> bytes:
         """Find out what has been committed; return the snapshot that this was read from."""
 
@@ -65,8 +70,9 @@ class Boundaries:
         self._db = db
         self._code = code
         self._clock = clock
-        # Transactions whose snapshot is not newer than this begin at once.
+        # Transactions that read this snapshot begin at once.
         self.settled = _CLOSED
+        self._applied = _CLOSED  # the snapshot of the code that runs
         self.waiting = 0
         self._condition = threading.Condition(threading.Lock())
         self._busy = 0  # the thread that applies or holds
@@ -111,10 +117,11 @@ class Boundaries:
 
     # Boundaries
 
-    def settle(self, connection: Any, may_wait: bool = True) -> None:
-        """Begin a transaction of a connection: see that the code is not older than its data; None is nobody's boundary.
+    def settle(self, connection: Any, may_wait: bool = True, read_again: Callable[[], object] = lambda: None) -> None:
+        """Begin a transaction of a connection: see that its code and its data are of one version; None is nobody's boundary.
 
-        Raises QuiesceError if that is the policy, or if an update that has not been committed yet holds all others up for too long.
+        `read_again` gives the connection the newest snapshot. Raises QuiesceError if that is the policy, or if an update that has not been
+        committed yet holds all others up for too long.
         """
         if self._busy == get_ident():
             return  # within what holds the others up
@@ -124,6 +131,9 @@ class Boundaries:
             else:
                 connection.is_inside = False
                 self._settle(connection, may_wait)
+                while self.snapshot_of(connection) < self._applied:
+                    read_again()
+                    self._settle(connection, may_wait)
                 connection.is_inside = True
 
     def _settle(self, connection: Any, may_wait: bool) -> None:
@@ -170,6 +180,7 @@ class Boundaries:
             self._code.apply()
         finally:
             self._condition.acquire()
+            self._applied = self._code.snapshot
             self._busy, self._deadline = 0, None
             self._condition.notify_all()
 
@@ -266,8 +277,8 @@ def _telling(klass: type[Connection], boundaries: Boundaries) -> type[Connection
         begin(self, transaction, sync)
         if self.before is None:
             self.thread, self.is_inside = get_ident(), True
-            if snapshot_of(self) > boundaries.settled:
-                boundaries.settle(self, not self.is_completing)
+            if snapshot_of(self) != boundaries.settled:
+                boundaries.settle(self, not self.is_completing, partial(begin, self, transaction, False))
 
     def afterCompletion(self: Any, transaction: Any) -> None:
         if boundaries.holder is self:

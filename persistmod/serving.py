@@ -93,6 +93,11 @@ class CodeConnection:
         """Whether something could not be applied, and should be tried again now."""
         return bool(self._error or self.live.failures) and self._clock() >= self._next_retry
 
+    @property
+    def snapshot(self) -> bytes:
+        """What the code that runs was read from."""
+        return self._snapshot_of(self.connection)
+
     def look(self) -> bytes:
         """Find out what has been committed; return the snapshot that this was read from."""
         storage = self.scout._storage
@@ -199,8 +204,7 @@ def install(
     """Import modules of a database in this process until `uninstall()`.
 
     For a DB, the live modules belong to a connection of their own, and what others commit is applied between the transactions of this
-    process, when none is under way in any thread: a transaction sees one version of the code, which is not older than its data. One that
-    begins while new code waits for others to end waits, too, for `quiesce_timeout` seconds since the code was found. Then `policy` says
+    process, when none is under way in any thread: a transaction sees one version of code and data. One that begins while new code waits for others to end waits, too, for `quiesce_timeout` seconds since the code was found. Then `policy` says
     what it does: "postpone" goes on with the code that runs, "apply" applies the new code nevertheless, "raise" raises QuiesceError.
     Data of modules that change stay the process's own.
 

@@ -65,7 +65,8 @@ def test_data_and_code_of_one_commit_come_together(uri):
         server("import app; root = connection.root()")
         for number in range(2, 12):
             source = f"import lib\nLIMIT = {number}\ndef f():\n    return 1, lib.g()\n"
-            deployer(f"transaction.begin(); registry.update('app', {source!r}); connection.root()['limit'] = {number}; transaction.commit()")
+            deployer(f"transaction.begin(); registry.update('app', {source!r}); connection.root()['limit'] = {number}")
+            deployer("transaction.commit()")
             server("transaction.begin(); seen = app.LIMIT, root.get('limit', 1)")
             assert server("result = seen[0] == seen[1]")
         server(SYNC.format("app.LIMIT == 11"))
