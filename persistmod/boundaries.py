@@ -77,6 +77,7 @@ class Boundaries:
         self._condition = threading.Condition(threading.Lock())
         self._busy = 0  # the thread that applies or holds
         self.holder: Any = None  # the connection whose transaction holds
+        self._wanting = 0  # how many wait to hold
         self._deadline: float | None = None  # of what is pending
         self._klass = db.klass
         self._skipped: list[Any] = []
@@ -139,7 +140,7 @@ class Boundaries:
     def _settle(self, connection: Any, may_wait: bool) -> None:
         begun = self._clock()
         while True:
-            if not self._busy:
+            if not self._busy and not self._wanting:
                 if self._is_current(connection):
                     return
                 self.settled = _CLOSED
@@ -148,7 +149,7 @@ class Boundaries:
                     return
             if not may_wait:
                 return
-            deadline = begun + self.timeout if self._busy or self._deadline is None else self._deadline
+            deadline = begun + self.timeout if self._busy or self._wanting or self._deadline is None else self._deadline
             remaining = deadline - self._clock()
             if remaining <= 0:
                 self._give_up()
@@ -185,6 +186,8 @@ class Boundaries:
             self._condition.notify_all()
 
     def _give_up(self) -> None:
+        if self._wanting and not self._busy:
+            return
         if self._busy or self.policy == "raise":
             what = "an update is under way" if self._busy else "new code waits for other transactions to end"
             raise QuiesceError(f"{what}, and {self.timeout:g} seconds were not enough; abort, and try again")
@@ -229,19 +232,27 @@ class Boundaries:
         with self._condition:
             if self.holder is connection:
                 return
-            begun = self._clock()
-            while True:
-                self.settled = _CLOSED
-                blocking = self._blocking(connection)
-                if not self._busy and not blocking:
-                    break
-                remaining = begun + self.timeout - self._clock()
-                if remaining <= 0:
-                    raise QuiesceError(f"other transactions did not end within {self.timeout:g} seconds; abort, and try again")
-                if get_ident() in blocking:
-                    raise QuiesceError("this thread is inside another transaction, which cannot end meanwhile; end it first")
-                self._wait(remaining)
+            self._wanting += 1
+            try:
+                self._wait_for_all(connection)
+            finally:
+                self._wanting -= 1
+                self._condition.notify_all()
             self._busy, self.holder = get_ident(), connection
+
+    def _wait_for_all(self, connection: Any) -> None:
+        begun = self._clock()
+        while True:
+            self.settled = _CLOSED
+            blocking = self._blocking(connection)
+            if not self._busy and not blocking:
+                return
+            remaining = begun + self.timeout - self._clock()
+            if remaining <= 0:
+                raise QuiesceError(f"other transactions did not end within {self.timeout:g} seconds; abort, and try again")
+            if get_ident() in blocking:
+                raise QuiesceError("this thread is inside another transaction, which cannot end meanwhile; end it first")
+            self._wait(remaining)
 
     def release(self, connection: Any) -> None:
         """Let others begin again, if this connection holds them up."""

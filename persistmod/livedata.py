@@ -15,7 +15,7 @@ import types
 import weakref
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from itertools import chain
 from operator import is_
 from threading import get_ident
@@ -28,7 +28,7 @@ from ZODB.utils import z64
 from persistmod import datastate
 from persistmod.errors import ConversionError
 from persistmod.saving import Saver
-from persistmod.watching import DataRecord, Watched
+from persistmod.watching import DataRecord, Failure, Watched, names_of
 
 logger = logging.getLogger("persistmod")
 
@@ -198,10 +198,14 @@ class LiveData:
         if owner is None or owner is self:
             self.follow_others()
         else:
-            handed_over, self._watched, self._closed = list(self._watched.values()), {}, {}
-            if handed_over:
-                owner.handed_over += handed_over
-                owner.on_handing_over()
+            self.hand_over(owner)
+
+    def hand_over(self, owner: LiveData) -> None:
+        """Let the owner of the live modules watch what this connection loaded."""
+        handed_over, self._watched, self._closed = list(self._watched.values()), {}, {}
+        if handed_over:
+            owner.handed_over += handed_over
+            owner.on_handing_over()
 
     def adopt(self) -> None:
         """Watch the live modules that other connections handed over."""
@@ -280,7 +284,7 @@ class LiveData:
         failures = {watched.record.name: Failure(f"{type(error).__name__}: {error}", watched.record._p_serial) for watched in changed}
         if any(self.failures.get(name) != failure for name, failure in failures.items()):
             logger.error(
-                "%s: a version that was committed cannot be applied; the one before goes on", _names(failures), exc_info=error
+                "%s: a version that was committed cannot be applied; the one before goes on", names_of(failures), exc_info=error
             )
         self.failures |= failures
         self.invalidated |= {watched.record._p_oid for watched in changed}
@@ -327,19 +331,6 @@ class LiveData:
             watched.namespace.pop(name, None)
 
 
-@dataclass(frozen=True, slots=True)
-class Failure:
-    """Why a version could not be applied, and the transaction that committed it."""
-
-    error: str
-    serial: bytes
-
-
-def _names(modules: Iterable[str]) -> str:
-    names = [repr(name) for name in modules]
-    return f"module{'s' if len(names) > 1 else ''} {', '.join(names)}"
-
-
 def of(connection: Connection) -> LiveData:
     """Return what watches the closed modules of a connection; the connection owns it."""
     attributes = vars(connection)
@@ -359,8 +350,16 @@ def owner_of(connection: Connection | None) -> LiveData | None:
 
 
 def own(connection: Connection) -> LiveData:
-    """Have a connection own the live modules of its database in this process; it stores no data of theirs."""
+    """Have a connection own the live modules of its database in this process; it stores no data of theirs.
+
+    What other connections loaded is handed over.
+    """
     live = _owners[connection.db()] = of(connection)
+    connections: list[Any] = []
+    connection.db()._connectionMap(connections.append)
+    for other in connections:
+        if other is not connection and _ATTRIBUTE in vars(other):
+            of(other).hand_over(live)
     return live
 
 

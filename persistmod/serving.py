@@ -204,8 +204,9 @@ def install(
     """Import modules of a database in this process until `uninstall()`.
 
     For a DB, the live modules belong to a connection of their own, and what others commit is applied between the transactions of this
-    process, when none is under way in any thread: a transaction sees one version of code and data. One that begins while new code waits for others to end waits, too, for `quiesce_timeout` seconds since the code was found. Then `policy` says
-    what it does: "postpone" goes on with the code that runs, "apply" applies the new code nevertheless, "raise" raises QuiesceError.
+    process, when none is under way in any thread: a transaction sees one version of code and data. One that begins while new code waits
+    for others to end waits, too, for `quiesce_timeout` seconds since the code was found. Then `policy` says what it does: "postpone" goes
+    on with the code that runs, "apply" applies the new code nevertheless, "raise" raises QuiesceError.
     Data of modules that change stay the process's own.
 
     For a registry, the live modules belong to its connection, whose transactions are those of the caller.
@@ -222,6 +223,7 @@ def install(
     code = CodeConnection(source, clock)
     boundaries = Boundaries(source, code, quiesce_timeout, policy, clock)
     code.live.on_handing_over, code.live.on_imported = boundaries.close, boundaries.left
+    code.apply()
     boundaries.attach([code.connection, code.scout])
     _current.append((code, boundaries))
 

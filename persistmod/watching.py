@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 import types
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from operator import is_
 from typing import Any, Protocol
@@ -143,3 +143,17 @@ class Watched:
     def _is_submodule(self, name: str) -> bool:
         value = self.before[name]
         return issubclass(type(value), types.ModuleType) and value.__name__ == f"{self.record.name}.{name}"
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """Why a version could not be applied, and the transaction that committed it."""
+
+    error: str
+    serial: bytes
+
+
+def names_of(modules: Iterable[str]) -> str:
+    """Return the names of modules as a message begins with them."""
+    names = [repr(name) for name in modules]
+    return f"module{'s' if len(names) > 1 else ''} {', '.join(names)}"

@@ -623,6 +623,23 @@ def test_module_that_was_added_here_follows_others(deploy):
     assert added.__spec__.loader.get_source("added") == returning(1), "read by the connection that owns it"
 
 
+def test_modules_that_were_loaded_before_are_handed_over(tmp_path):
+    deployed = Deployed(tmp_path, {"app": returning(1)}, {"app": returning(2)})
+    connection = deployed.db.open()
+    app = persistmod.get_registry(connection)["app"].module
+    connection.close()
+    persistmod.install(deployed.db)
+    try:
+        assert persistmod.status().modules == {"app": 1}
+        deployed.deploy()
+        assert app.f() == 1
+        deployed.db.open()
+        assert (app.f(), sys.modules["app"] is app) == (2, True)
+    finally:
+        persistmod.uninstall()
+        deployed.close()
+
+
 def test_data_stay_the_process_s_own(deploy):
     deployed = deploy("n = 0\ndef count():\n    global n\n    n += 1\n", {"other": ""})
     deployed.db.open()
