@@ -2,14 +2,15 @@
 
     begin ──> settle: look for code, apply it when nobody else is inside ──> inside ──> completion
 
-A connection is *inside* from the beginning of a transaction, or from `db.open` of a connection that begins none explicitly, to completion
-or close; one that has changes to commit is inside, too. While code waits to be applied, transactions that begin wait for those that are
+A connection is *inside* from the beginning of a transaction to its end, or from its first change if nobody began one: what reads without
+`begin()` is in no transaction, and may see the code change. While code waits to be applied, transactions that begin wait for those that are
 inside to end. Nobody waits for a transaction of his own thread, since that cannot end meanwhile: tasks of an event loop, and connections
 that were opened within a transaction, get the code at a later boundary.
 """
 
 from __future__ import annotations
 
+import logging
 import sys
 import threading
 import time
@@ -25,6 +26,8 @@ from ZODB.DB import DB
 from ZODB.mvccadapter import MVCCAdapter
 
 from persistmod.errors import QuiesceError
+
+logger = logging.getLogger("persistmod")
 
 POLICIES = ("postpone", "apply", "raise")
 
@@ -79,6 +82,7 @@ class Boundaries:
         self.holder: Any = None  # the connection whose transaction holds
         self._wanting = 0  # how many wait to hold
         self._deadline: float | None = None  # of what is pending
+        self._is_reported = False
         self._klass = db.klass
         self._skipped: list[Any] = []
 
@@ -130,12 +134,12 @@ class Boundaries:
             if connection is None:
                 self._settle(connection, may_wait)
             else:
-                connection.is_inside = False
+                begins, connection.is_inside = connection.is_inside, False
                 self._settle(connection, may_wait)
                 while self.snapshot_of(connection) < self._applied:
                     read_again()
                     self._settle(connection, may_wait)
-                connection.is_inside = True
+                connection.is_inside = begins
 
     def _settle(self, connection: Any, may_wait: bool) -> None:
         begun = self._clock()
@@ -182,12 +186,17 @@ class Boundaries:
         finally:
             self._condition.acquire()
             self._applied = self._code.snapshot
-            self._busy, self._deadline = 0, None
+            self._busy, self._deadline, self._is_reported = 0, None, False
             self._condition.notify_all()
 
     def _give_up(self) -> None:
         if self._wanting and not self._busy:
             return
+        if not self._busy and not self._is_reported:
+            self._is_reported = True
+            blocking = self._blocking(None)
+            names = ", ".join(sorted(thread.name for thread in threading.enumerate() if thread.ident in blocking))
+            logger.warning("new code has waited %g seconds for transactions of %s; policy: %s", self.timeout, names, self.policy)
         if self._busy or self.policy == "raise":
             what = "an update is under way" if self._busy else "new code waits for other transactions to end"
             raise QuiesceError(f"{what}, and {self.timeout:g} seconds were not enough; abort, and try again")
@@ -287,7 +296,7 @@ def _telling(klass: type[Connection], boundaries: Boundaries) -> type[Connection
     def newTransaction(self: Any, transaction: Any, sync: bool = True) -> None:
         begin(self, transaction, sync)
         if self.before is None:
-            self.thread, self.is_inside = get_ident(), True
+            self.thread, self.is_inside = get_ident(), transaction is not None
             if snapshot_of(self) != boundaries.settled:
                 boundaries.settle(self, not self.is_completing, partial(begin, self, transaction, False))
 

@@ -21,7 +21,7 @@ class Deployed:
         self._storage_path = str(path / "app.fs")
         self._commit_all(versions)
         self.db = DB(FileStorage(self._storage_path))
-        self._undone = []
+        self._undone, self._opened = [], []
         for _ in versions[1:]:
             self._undo()
         self._undone.reverse()
@@ -51,6 +51,11 @@ class Deployed:
 
     def _newest_that_stands(self):
         return self.db.undoLog(2 * len(self._undone), 2 * len(self._undone) + 1)[0]["id"]
+
+    def open(self, *arguments, **keywords):
+        """Open a connection, which stays until the database is closed: a pool does not keep those that are open."""
+        self._opened.append(self.db.open(*arguments, **keywords))
+        return self._opened[-1]
 
     def deploy(self):
         """Commit the next version."""

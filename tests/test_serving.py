@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import logging
+import re
 import sys
 import threading
 import time
@@ -67,7 +68,7 @@ def is_waiting(future):
 
 def test_new_code_comes_when_a_transaction_begins(deploy):
     deployed = deploy(returning(1), returning(2))
-    connection = deployed.db.open()
+    connection = deployed.open()
     transaction.begin()
     import app
 
@@ -88,7 +89,7 @@ def test_new_code_comes_when_a_transaction_begins(deploy):
 def test_managers_of_their_own(deploy, is_explicit):
     deployed = deploy(returning(1), returning(2))
     manager = TransactionManager(explicit=is_explicit)
-    connection = deployed.db.open(manager)
+    connection = deployed.open(manager)
     with manager:
         import app
 
@@ -102,7 +103,7 @@ def test_managers_of_their_own(deploy, is_explicit):
 
 def test_transactions_that_nobody_begins_end_with_a_boundary(deploy):
     deployed = deploy(returning(1), returning(2))
-    connection = deployed.db.open()
+    connection = deployed.open()
     import app
 
     connection.root()["n"] = 1
@@ -117,7 +118,7 @@ def test_opening_a_connection_is_a_boundary(deploy):
     import app
 
     deployed.deploy()
-    deployed.db.open().close()
+    deployed.open().close()
     assert app.f() == 2
 
 
@@ -125,10 +126,10 @@ def test_code_waits_for_the_transactions_of_other_threads(deploy, worker, other_
     deployed = deploy(returning(1), returning(2))
     import app
 
-    worker(deployed.db.open).result()
+    worker(deployed.open).result()
     worker(transaction.begin).result()
     deployed.deploy()
-    beginning = other_worker(lambda: (deployed.db.open(), transaction.begin()))
+    beginning = other_worker(lambda: (deployed.open(), transaction.begin()))
     assert is_waiting(beginning)
     assert (worker(app.f).result(), persistmod.status().pending) == (1, ("app",))
     worker(transaction.commit).result()
@@ -140,13 +141,13 @@ def test_one_that_has_changes_is_inside_without_having_begun(deploy, worker, oth
     deployed = deploy(returning(1), returning(2))
     import app
 
-    connection = worker(deployed.db.open).result()
+    connection = worker(deployed.open).result()
     worker(transaction.commit).result()
     assert persistmod.status().inside == 0
     worker(lambda: connection.root().update(n=1)).result()
     assert persistmod.status().inside == 1
     deployed.deploy()
-    beginning = other_worker(deployed.db.open)
+    beginning = other_worker(deployed.open)
     assert is_waiting(beginning)
     worker(transaction.abort).result()
     beginning.result(LONG)
@@ -157,12 +158,12 @@ def test_those_that_begin_wait_too_lest_there_never_be_a_pause(deploy, worker, o
     deployed = deploy(returning(1), returning(2))
     import app
 
-    worker(lambda: (deployed.db.open(), transaction.begin())).result()
+    worker(lambda: (deployed.open(), transaction.begin())).result()
     deployed.deploy()
-    beginning = other_worker(deployed.db.open)
+    beginning = other_worker(deployed.open)
     assert is_waiting(beginning)
     with ThreadPoolExecutor(1) as pool:
-        third = pool.submit(lambda: (deployed.db.open(), app.f()))
+        third = pool.submit(lambda: (deployed.open(), app.f()))
         assert is_waiting(third)
         worker(transaction.commit).result()
         assert third.result(LONG)[1] == 2
@@ -172,34 +173,47 @@ def test_those_that_begin_wait_too_lest_there_never_be_a_pause(deploy, worker, o
 def inside_while_deployed(deploy, worker, **options):
     """Have a thread inside a transaction, and a new version; return the database."""
     deployed = deploy(returning(1), returning(2), **options)
-    worker(lambda: (deployed.db.open(), transaction.begin())).result()
+    worker(lambda: (deployed.open(), transaction.begin())).result()
     import app  # noqa: F401
 
     deployed.deploy()
     return deployed
 
 
-def test_postponing(deploy, worker):
+def test_postponing(deploy, worker, caplog):
     deployed = inside_while_deployed(deploy, worker, quiesce_timeout=SOON)
     import app
 
     begun = time.monotonic()
-    deployed.db.open()
+    deployed.open()
     assert app.f() == 1 and SOON <= time.monotonic() - begun < LONG
     begun = time.monotonic()
     for _ in range(10):
         transaction.begin()
     assert app.f() == 1 and time.monotonic() - begun < 10 * SOON, "the wait counts from when the code was found"
+    (report,) = [record.getMessage() for record in caplog.records]
+    assert re.fullmatch(r"new code has waited 0.1 seconds for transactions of ThreadPool\S+; policy: postpone", report)
     worker(transaction.abort).result()
     transaction.begin()
     assert app.f() == 2
+
+
+def test_open_connection_is_no_transaction(deploy, worker):
+    deployed = deploy(returning(1), returning(2), quiesce_timeout=LONG)
+    worker(deployed.open).result()
+    import app
+
+    deployed.deploy()
+    begun = time.monotonic()
+    deployed.open()
+    assert app.f() == 2 and time.monotonic() - begun < LONG / 2
 
 
 def test_applying_nevertheless(deploy, worker):
     deployed = inside_while_deployed(deploy, worker, quiesce_timeout=SOON, policy="apply")
     import app
 
-    deployed.db.open()
+    deployed.open()
     assert app.f() == 2
 
 
@@ -208,7 +222,7 @@ def test_raising(deploy, worker):
     import app
 
     manager = TransactionManager(explicit=True)
-    connection = deployed.db.open(manager)
+    connection = deployed.open(manager)
     with pytest.raises(persistmod.QuiesceError, match="wait.*0.1 seconds.*try again") as caught:
         manager.begin()
     assert isinstance(caught.value, transaction.interfaces.TransientError | TimeoutError)
@@ -222,8 +236,8 @@ def test_raising(deploy, worker):
 
 def test_completion_neither_waits_nor_raises(deploy, worker):
     deployed = deploy(returning(1), returning(2), quiesce_timeout=LONG, policy="raise")
-    connection = deployed.db.open()
-    worker(lambda: (deployed.db.open(), transaction.begin())).result()
+    connection = deployed.open()
+    worker(lambda: (deployed.open(), transaction.begin())).result()
     import app
 
     connection.root()["n"] = 1
@@ -237,7 +251,7 @@ def test_completion_neither_waits_nor_raises(deploy, worker):
 
 def test_nobody_waits_for_his_own_thread(deploy):
     deployed = deploy(returning(1), returning(2), quiesce_timeout=LONG)
-    deployed.db.open()
+    deployed.open()
     transaction.begin()
     import app
 
@@ -256,12 +270,12 @@ def test_thread_that_ended_inside_holds_up_nobody(deploy):
     import app
 
     left_open = []
-    thread = threading.Thread(target=lambda: left_open.append((deployed.db.open(), transaction.begin())))
+    thread = threading.Thread(target=lambda: left_open.append((deployed.open(), transaction.begin())))
     thread.start()
     thread.join()
     deployed.deploy()
     begun = time.monotonic()
-    deployed.db.open()
+    deployed.open()
     assert app.f() == 2 and time.monotonic() - begun < LONG / 2
 
 
@@ -269,15 +283,15 @@ def test_closed_connection_holds_up_nobody(deploy, worker):
     deployed = deploy(returning(1), returning(2), quiesce_timeout=LONG)
     import app
 
-    worker(lambda: deployed.db.open().close()).result()
+    worker(lambda: deployed.open().close()).result()
     deployed.deploy()
-    deployed.db.open()
+    deployed.open()
     assert app.f() == 2
 
 
 def test_connection_that_cannot_be_closed_is_still_inside(deploy):
     deployed = deploy(returning(1))
-    connection = deployed.db.open()
+    connection = deployed.open()
     connection.root()["n"] = 1
     with pytest.raises(Exception, match="joined to a transaction"):
         connection.close()
@@ -286,7 +300,7 @@ def test_connection_that_cannot_be_closed_is_still_inside(deploy):
 
 def test_connections_that_were_open_before_tell_too(tmp_path, worker):
     deployed = Deployed(tmp_path, {"app": returning(1)}, {"app": returning(2)})
-    connection = deployed.db.open()
+    connection = deployed.open()
     assert type(connection) is Connection
     persistmod.install(deployed.db)
     try:
@@ -304,10 +318,11 @@ def test_historical_connections_hold_up_nobody(deploy, worker):
     deployed = deploy(returning(1), returning(2))
     import app
 
-    past = deployed.db.open(TransactionManager(), at=deployed.db.lastTransaction())
+    past = deployed.open(TransactionManager(), at=deployed.db.lastTransaction())
+    past.transaction_manager.begin()
     deployed.deploy()
-    deployed.db.open()
-    assert (app.f(), persistmod.status().inside, past.isReadOnly()) == (2, 1, True)
+    deployed.open()
+    assert (app.f(), persistmod.status().inside, past.isReadOnly()) == (2, 0, True)
 
 
 # What is told, and when
@@ -319,7 +334,7 @@ def test_invalidation_runs_nothing(deploy, capsys):
 
     capsys.readouterr()
     deployed.deploy()
-    other = deployed.db.open(TransactionManager(explicit=True))
+    other = deployed.open(TransactionManager(explicit=True))
     assert (capsys.readouterr().out, app.f()) == ("", 1)
     other.transaction_manager.begin()
     assert (capsys.readouterr().out, app.f()) == ("body ", 2)
@@ -342,10 +357,10 @@ def failing(deploy, tmp_path):
 
 
 def test_version_that_cannot_be_applied_leaves_the_old_one(failing, caplog):
-    connection = failing.db.open()
+    connection = failing.open()
     import app
 
-    other = failing.db.open(TransactionManager())
+    other = failing.open(TransactionManager())
     with other.transaction_manager:
         other.root()["n"] = 1
     failing.deploy()
@@ -363,7 +378,7 @@ def test_version_that_cannot_be_applied_leaves_the_old_one(failing, caplog):
 
 
 def test_it_is_tried_again_at_the_next_boundary(failing):
-    failing.db.open()
+    failing.open()
     import app
 
     failing.deploy()
@@ -385,7 +400,7 @@ def test_retry(failing):
 
 
 def test_version_after_it_is_applied(failing):
-    failing.db.open()
+    failing.open()
     import app
 
     failing.deploy()
@@ -401,7 +416,7 @@ def test_trying_again_takes_a_share_of_the_time_only(deploy, tmp_path):
     slow = "import time\ntime.sleep(0.01)\n" + NEEDING.format(path=str(needed))
     deployed = deploy(returning(1), slow + returning(2))
     needed.unlink()
-    deployed.db.open()
+    deployed.open()
     import app  # noqa: F401
 
     deployed.deploy()
@@ -420,7 +435,7 @@ def test_what_was_committed_together_is_held_back_together(deploy, tmp_path):
         {"alone": returning(2)},
     )
     needed.unlink()
-    deployed.db.open()
+    deployed.open()
     import alone
     import app
     import lib
@@ -440,7 +455,7 @@ def test_what_was_committed_together_is_held_back_together(deploy, tmp_path):
 
 def test_module_that_came_is_found(deploy):
     deployed = deploy({"app": returning(1)}, {"late": returning(5)})
-    deployed.db.open()
+    deployed.open()
     with pytest.raises(ImportError):
         import late
     deployed.deploy()
@@ -452,7 +467,7 @@ def test_module_that_came_is_found(deploy):
 
 def test_module_that_went_leaves(deploy):
     deployed = deploy({"app": returning(1), "old": returning(5)}, {"old": None})
-    deployed.db.open()
+    deployed.open()
     import old
 
     deployed.deploy()
@@ -466,9 +481,9 @@ def test_module_imported_inside_a_transaction_is_of_its_version(deploy, worker, 
     deployed = deploy({"app": returning(1), "late": returning(1)}, {"app": returning(2), "late": returning(2)})
     import app
 
-    worker(lambda: (deployed.db.open(), transaction.begin())).result()
+    worker(lambda: (deployed.open(), transaction.begin())).result()
     deployed.deploy()
-    beginning = other_worker(deployed.db.open)
+    beginning = other_worker(deployed.open)
     assert is_waiting(beginning)
 
     def versions():
@@ -487,7 +502,7 @@ def test_module_that_changed_before_it_was_imported_is_the_new_one(deploy):
     import app  # noqa: F401
 
     deployed.deploy()
-    deployed.db.open()
+    deployed.open()
     import late
 
     assert late.f() == 2
@@ -511,7 +526,7 @@ def test_import_under_way_in_another_thread_is_waited_for(deploy, worker, other_
         while "slow" not in sys.modules:
             time.sleep(0.001)
         deployed.deploy()
-        beginning = other_worker(deployed.db.open)
+        beginning = other_worker(deployed.open)
         assert is_waiting(beginning)
         release.set()
         assert importing.result(LONG).f() in (1, 2)
@@ -529,7 +544,7 @@ def test_update_through_a_connection_of_the_application(deploy, worker):
     deployed = deploy(returning(1))
     import app
 
-    connection = deployed.db.open()
+    connection = deployed.open()
     transaction.begin()
     persistmod.get_registry(connection).update("app", returning(7))
     assert app.f() == 7
@@ -547,10 +562,10 @@ def test_update_holds_up_others_until_it_is_committed(deploy, worker):
     deployed = deploy(returning(1))
     import app
 
-    connection = deployed.db.open()
+    connection = deployed.open()
     transaction.begin()
     persistmod.get_registry(connection).update("app", returning(7))
-    beginning = worker(lambda: (deployed.db.open(), app.f()))
+    beginning = worker(lambda: (deployed.open(), app.f()))
     assert is_waiting(beginning)
     transaction.abort()
     assert beginning.result(LONG)[1] == 1
@@ -560,8 +575,8 @@ def test_update_waits_for_others(deploy, worker, other_worker):
     deployed = deploy(returning(1))
     import app
 
-    worker(lambda: (deployed.db.open(), transaction.begin())).result()
-    updating = other_worker(lambda: persistmod.get_registry(deployed.db.open()).update("app", returning(7)))
+    worker(lambda: (deployed.open(), transaction.begin())).result()
+    updating = other_worker(lambda: persistmod.get_registry(deployed.open()).update("app", returning(7)))
     assert is_waiting(updating)
     assert worker(app.f).result() == 1
     worker(transaction.commit).result()
@@ -574,8 +589,8 @@ def test_update_that_others_do_not_let_through_is_refused(deploy, worker):
     deployed = deploy(returning(1), quiesce_timeout=SOON)
     import app
 
-    worker(lambda: (deployed.db.open(), transaction.begin())).result()
-    connection = deployed.db.open()
+    worker(lambda: (deployed.open(), transaction.begin())).result()
+    connection = deployed.open()
     with pytest.raises(persistmod.QuiesceError, match="did not end within 0.1 seconds"):
         persistmod.get_registry(connection).update("app", returning(7))
     assert app.f() == 1
@@ -584,7 +599,7 @@ def test_update_that_others_do_not_let_through_is_refused(deploy, worker):
 
 def test_update_inside_another_transaction_of_the_thread_is_refused_at_once(deploy):
     deployed = deploy(returning(1), quiesce_timeout=LONG)
-    deployed.db.open()
+    deployed.open()
     transaction.begin()
     begun = time.monotonic()
     with pytest.raises(persistmod.QuiesceError, match="this thread is inside another transaction"), deployed.db.transaction() as inner:
@@ -603,7 +618,7 @@ def test_update_through_the_code_connection_is_refused(deploy):
 
 def test_module_that_was_added_here_follows_others(deploy):
     deployed = deploy(returning(1))
-    connection = deployed.db.open()
+    connection = deployed.open()
     transaction.begin()
     persistmod.get_registry(connection).add("added", returning(1))
     transaction.commit()
@@ -625,7 +640,7 @@ def test_module_that_was_added_here_follows_others(deploy):
 
 def test_modules_that_were_loaded_before_are_handed_over(tmp_path):
     deployed = Deployed(tmp_path, {"app": returning(1)}, {"app": returning(2)})
-    connection = deployed.db.open()
+    connection = deployed.open()
     app = persistmod.get_registry(connection)["app"].module
     connection.close()
     persistmod.install(deployed.db)
@@ -633,7 +648,7 @@ def test_modules_that_were_loaded_before_are_handed_over(tmp_path):
         assert persistmod.status().modules == {"app": 1}
         deployed.deploy()
         assert app.f() == 1
-        deployed.db.open()
+        deployed.open()
         assert (app.f(), sys.modules["app"] is app) == (2, True)
     finally:
         persistmod.uninstall()
@@ -642,7 +657,7 @@ def test_modules_that_were_loaded_before_are_handed_over(tmp_path):
 
 def test_data_stay_the_process_s_own(deploy):
     deployed = deploy("n = 0\ndef count():\n    global n\n    n += 1\n", {"other": ""})
-    deployed.db.open()
+    deployed.open()
     import app
 
     app.count()
@@ -666,7 +681,7 @@ def test_images_for_this_python_are_stored(tmp_path):
         import app
 
         assert app.f() == 1
-        deployed.db.open(TransactionManager()).close()
+        deployed.open(TransactionManager()).close()
         with deployed.db.transaction() as connection:
             assert list(persistmod.get_registry(connection)["app"].tags)
     finally:
@@ -686,7 +701,7 @@ def test_tasks_with_connections_of_their_own(deploy):
     async def request(number):
         await persistmod.boundary()
         manager = TransactionManager()
-        connection = deployed.db.open(manager)
+        connection = deployed.open(manager)
         with manager:
             before = app.f()
             if number == 3:
@@ -714,7 +729,7 @@ def test_tasks_with_connections_of_their_own(deploy):
 def test_uninstall_leaves_nothing(deploy):
     finders, hooks = list(sys.meta_path), list(sys.path_hooks)
     deployed = deploy(returning(1), returning(2))
-    connection = deployed.db.open()
+    connection = deployed.open()
     import app
 
     persistmod.uninstall()
@@ -743,7 +758,7 @@ def test_install_again(deploy):
     persistmod.uninstall()
     persistmod.install(deployed.db)
     deployed.deploy()
-    deployed.db.open()
+    deployed.open()
     assert app.f() in (1, 2)
 
 
