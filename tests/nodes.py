@@ -5,12 +5,13 @@
     one("registry.update('shop', NEW); transaction.commit()", NEW=...)
     assert other("transaction.begin(); held(1)") == 20
 
-A step is statements; the value of the last one, if it is an expression, comes back, and so does what it raises. `db`, `connection`,
-`registry`, `transaction`, `persistmod` and `sys` are there, and the import hook is on. Processes are forked from one that has
-imported what opens a database, which is much faster than starting each anew, and as fresh.
+A step is statements; what it raises comes back, and the value of the last one, if it is an expression that can be pickled. `db`,
+`connection`, `registry`, `transaction`, `persistmod` and `sys` are there, and the import hook is on. Processes are forked from one that
+has imported what opens a database, which is much faster than starting each anew, and as fresh.
 
-A FileStorage is open for writing in one process only. The first node has it; each other has a copy, to which `receive()` brings what the
-first has committed since, as a server would.
+`receive()` makes sure that a node knows of all that has been committed: a ZEO server tells its clients in its own time. A FileStorage is
+open for writing in one process only. The first node has it; each other has a copy, to which `receive()` brings what the first has
+committed since, as a server would.
 """
 
 import ast
@@ -156,7 +157,7 @@ def _open(stack, namespace, uri, options, original):
     registry = persistmod.get_registry(connection)
     stack.enter_context(persistmod.importing(registry))
     namespace.update(db=db, connection=connection, registry=registry, uri=uri)
-    namespace["receive"] = (lambda: receive(db, original)) if original else lambda: None
+    namespace["receive"] = (lambda: receive(db, original)) if original else getattr(db.storage, "ping", lambda: None)
 
 
 def _done(step, namespace):
@@ -167,9 +168,17 @@ def _done(step, namespace):
     try:
         exec(compile(tree, "<step>", "exec"), namespace)
         value = None if last is None else eval(compile(ast.Expression(last.value), "<step>", "eval"), namespace)
-        return pickle.loads(pickle.dumps(value)), None
     except BaseException as error:
         return None, _portable(error)
+    return (value if _can_travel(value) else None), None
+
+
+def _can_travel(value):
+    try:
+        pickle.dumps(value)
+    except Exception:
+        return False
+    return True
 
 
 def _portable(error):
