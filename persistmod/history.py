@@ -102,7 +102,7 @@ def find(registry: Registered, target: str) -> tuple[PersistentModule, str]:
         record = registry.get(".".join(parts[:end]))
         if record is not None:
             return record, ".".join(parts[end:])
-    raise NotRegisteredError(f"no module {target}", module=target)
+    raise NotRegisteredError(f"no module {target} in the database", module=target)
 
 
 def check_kept(connection: Any) -> None:
@@ -171,7 +171,7 @@ def _revision(name: str, entry: dict[str, Any], before: _State | None, state: _S
     old = new if is_oldest_left else before.definitions if before is not None else {}
     leaks = before.leaks if before is not None else frozenset()
     return Revision(
-        tid.hex(), when(tid), _text(entry["user_name"]).removeprefix("/ "), _text(entry["description"]), name, state.version, state.run,
+        tid.hex(), when(tid), _who(entry), _text(entry["description"]), name, state.version, state.run,
         added=_sorted(new.keys() - old.keys()),
         changed=_sorted({key for key in new.keys() & old.keys() if new[key] != old[key] or tid in written(new[key])}),
         removed=_sorted(old.keys() - new.keys()),
@@ -181,6 +181,10 @@ def _revision(name: str, entry: dict[str, Any], before: _State | None, state: _S
 
 def _sorted(names: Any) -> tuple[str, ...]:
     return tuple(sorted(names))
+
+
+def _who(entry: dict[str, Any]) -> str:
+    return _text(entry["user_name"]).removeprefix("/ ")  # the path of Zope's user folders, which others leave empty
 
 
 def _text(value: str | bytes) -> str:
@@ -199,7 +203,9 @@ def when(tid: bytes) -> datetime:
 def seeing(connection: Any, before: bytes) -> Iterator[Any]:
     """Give a connection that sees the database as it was before a transaction id."""
     db = connection.db()
-    past = db.open(TransactionManager(), before=min(before, _after(db.lastTransaction())))
+    # ZODB refuses what is still to come.
+    limits = (before, connection.before or _after(db.lastTransaction()))
+    past = db.open(TransactionManager(), before=min(limits))
     try:
         yield past
     finally:
@@ -212,6 +218,8 @@ def _after(tid: bytes) -> bytes:
 
 def source_before(registry: Registered, target: str, before: bytes) -> str:
     """Return the source of a module, or of one definition (`module.Definition`), as it was before a transaction id."""
+    if registry._p_jar is None:
+        raise NotRegisteredError(f"no module {target} in the database", module=target)
     check_kept(registry._p_jar)
     with seeing(registry._p_jar, before) as past:
         record, name = find(_registered(registry, past), target)
@@ -270,21 +278,25 @@ def undo(registry: Registered, tid: bytes, force: bool = False) -> list[Change]:
 
 
 def _undoable(db: Any, tid: bytes) -> dict[str, Any]:
+    for known, entry in _transactions(db):
+        if known == tid:
+            return entry
+    raise StorageError(f"no transaction {tid.hex()} that can be undone: it never was, or the database was packed since")
+
+
+def _transactions(db: Any) -> Iterator[tuple[bytes, dict[str, Any]]]:
+    """Yield (id, what the storage knows) of the transactions that can be undone, the newest first."""
     for first in count(0, _PAGE):
         page = db.undoLog(first, first + _PAGE)
-        for entry in page:
-            if decodebytes(entry["id"] + b"\n") == tid:
-                found: dict[str, Any] = entry
-                return found
+        yield from ((decodebytes(entry["id"] + b"\n"), entry) for entry in page)
         if not page:
-            raise StorageError(f"no transaction {tid.hex()} that can be undone: it never was, or the database was packed since")
-    raise AssertionError  # count never ends
+            return
 
 
-def obstacle(registry: Registered, tid: bytes, found: list[Change]) -> StorageError:
+def obstacle(registry: Registered, tid: bytes) -> StorageError:
     """Return the error for an undo that failed since what it takes back was changed again: it names what changed it."""
     later = []
-    for change in found:
+    for change in changes(registry, tid):
         newer = [revision for revision in _history_of(registry, change.name) if bytes.fromhex(revision.tid) > tid]
         later += [f"{change.name} was changed by {revision.tid} ({revision.why})" for revision in newer]
     problem = "; ".join(later) or "its objects were changed"
@@ -293,3 +305,16 @@ def obstacle(registry: Registered, tid: bytes, found: list[Change]) -> StorageEr
 
 def _history_of(registry: Registered, name: str) -> list[Revision]:
     return history(registry, name) if registry.get(name) is not None else []
+
+
+# The database
+
+
+def last_transaction(connection: Any) -> dict[str, str]:
+    """Return tid, when (ISO), who and why of the last transaction that the connection sees; where only the id is kept, the first two."""
+    db = connection.db()
+    for tid, entry in _transactions(db):
+        if connection.before is None or tid < connection.before:
+            return {"tid": tid.hex(), "when": when(tid).isoformat(), "who": _who(entry), "why": _text(entry["description"])}
+    tid = db.lastTransaction()
+    return {"tid": tid.hex(), "when": when(tid).isoformat(), "who": "", "why": ""}

@@ -201,7 +201,7 @@ def test_sources_of_the_past(registry):
     assert history.source_before(registry, "shop.price", moments[0]) == "def price(n): return n\n"
     with pytest.raises(persistmod.NotRegisteredError, match="module shop had no definition Order then"):
         history.source_before(registry, "shop.Order", moments[0])
-    with pytest.raises(persistmod.NotRegisteredError, match="no module shop"):
+    with pytest.raises(persistmod.NotRegisteredError, match="no module shop in the database"):
         history.source_before(registry, "shop", moments[1])
 
 
@@ -262,11 +262,11 @@ def test_undo_of_a_reaping_and_of_an_undone_addition(stored):
 def test_undo_of_what_was_changed_since_names_what_changed_it(stored, caplog):
     make(stored, FIRST, SECOND, THIRD)
     tid = tid_of(stored, "update 2")
-    found = history.undo(stored, tid)
+    history.undo(stored, tid)
     with pytest.raises(UndoError):
         transaction.commit()
     transaction.abort()
-    error = history.obstacle(stored, tid, found)
+    error = history.obstacle(stored, tid)
     later = stored.history("shop")[0].tid
     assert str(error) == f"cannot undo {tid.hex()}: since then shop was changed by {later} (update 3); undo that first"
     assert stored["shop"].source == THIRD
