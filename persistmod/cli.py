@@ -21,7 +21,7 @@ from typing import Any
 
 import click
 from transaction.interfaces import TransientError
-from ZODB.POSException import ReadOnlyError
+from ZODB.POSException import ReadOnlyError, ReadOnlyHistoryError
 
 from persistmod import cli_history
 from persistmod.adding import TreeReport
@@ -87,7 +87,7 @@ def _describe(err: Exception) -> str:
         return f"{err.format_message().rstrip('.')}; see `{err.ctx.command_path} -h`"
     if isinstance(err, click.ClickException):
         return err.format_message()
-    if isinstance(err, ReadOnlyError):
+    if isinstance(err, (ReadOnlyError, ReadOnlyHistoryError)):
         return "the database is open for reading only; nothing was stored"
     if isinstance(err, TransientError):
         return f"another process changed the database meanwhile, nothing was stored; try again ({err})"

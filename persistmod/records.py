@@ -111,6 +111,7 @@ class PersistentModule(Imaged):
     """
 
     is_removed = False  # from its registry
+    before: Any = None  # source and images of the version before, for processes that still run it: a pack removes only older ones
     _v_body: Body | None = None
 
     def __init__(self, name: str, source: bytes | None, *, package: bool = False, filename: str | None = None, run: str = "auto") -> None:
