@@ -19,6 +19,7 @@ from persistmod.errors import (
     StorageError,
     UpdateError,
 )
+from persistmod.history import Revision
 from persistmod.importer import importing
 from persistmod.leaking import Leaked
 from persistmod.plans import Plan, Step
@@ -49,6 +50,7 @@ __all__ = [
     "Plan",
     "QuiesceError",
     "Registry",
+    "Revision",
     "ShadowedWarning",
     "SourceError",
     "Status",

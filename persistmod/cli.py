@@ -1,8 +1,8 @@
 """The `persistmod` command: arguments -> one call -> exit status.
 
-Nothing is committed but here, once at the end of a command, so a command is done as a whole or not at all. Commands
-that only read open the database for reading only where they can, and so work beside a process that has it open. Every
-error becomes one line on stderr in `main`.
+Commands commit once, at their end, so a command is done as a whole or not at all. Commands that only read open the
+database for reading only where they can, and so work beside a process that has it open. Every error becomes one line on
+stderr in `main`.
 
 Exit status: 0 done; 1 an error, or findings of `verify`; 2 wrong usage; 130 interrupted. `run` gives that of the
 program.
@@ -15,22 +15,23 @@ import dataclasses
 import functools
 import re
 import traceback
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import click
-import transaction
 from transaction.interfaces import TransientError
-from ZODB.POSException import ReadOnlyError
+from ZODB.POSException import ReadOnlyError, ReadOnlyHistoryError
 
+from persistmod import cli_history
 from persistmod.adding import TreeReport
+from persistmod.command import Settings, commit, commit_retrying, count, find, json_option, message_option, open_registry
 from persistmod.errors import NotRegisteredError, PersistmodError
 from persistmod.importer import importing
+from persistmod.plans import Plan
 from persistmod.records import PersistentModule
-from persistmod.registry import Registry, get_registry
+from persistmod.registry import Registry
 from persistmod.rendering import (
-    Definition,
     OutputClosedError,
     describe_definition,
     describe_module,
@@ -47,17 +48,9 @@ from persistmod.rendering import (
     write_table,
 )
 from persistmod.running import run_program
-from persistmod.storage import can_be_read_only, init_db, mask_password, open_db
+from persistmod.storage import init_db, mask_password
 
 _INTERRUPTED = 130
-
-
-@dataclasses.dataclass(slots=True)
-class Settings:
-    """What stands before the command; filled while it is parsed, and also read when that fails."""
-
-    uri: str = ""
-    debug: bool = False
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -94,7 +87,7 @@ def _describe(err: Exception) -> str:
         return f"{err.format_message().rstrip('.')}; see `{err.ctx.command_path} -h`"
     if isinstance(err, click.ClickException):
         return err.format_message()
-    if isinstance(err, ReadOnlyError):
+    if isinstance(err, (ReadOnlyError, ReadOnlyHistoryError)):
         return "the database is open for reading only; nothing was stored"
     if isinstance(err, TransientError):
         return f"another process changed the database meanwhile, nothing was stored; try again ({err})"
@@ -125,31 +118,15 @@ class _Commands(click.Group):
     show_default=True,
     help="The database: a path, or a URI such as zeo://localhost:9991. PERSISTMOD_DB sets another default.",
 )
+@click.option("--at", metavar="MOMENT", help="See the database as it was: an ISO time (UTC), or a transaction id of 16 hex digits.")
 @click.option("--debug", is_flag=True, help="Show the traceback of an error.")
 @click.version_option(package_name="persistmod")
 @click.pass_obj
-def persistmod(settings: Settings, uri: str, debug: bool) -> None:
+def persistmod(settings: Settings, uri: str, at: str | None, debug: bool) -> None:
     """Keep Python modules in a ZODB database and run them from there."""
     settings.uri = uri
+    settings.at = at
     settings.debug = debug
-
-
-@contextlib.contextmanager
-def _open_registry(settings: Settings, *, read_only: bool = False, create: bool = False) -> Iterator[Registry]:
-    db = open_db(settings.uri, read_only=read_only and can_be_read_only(settings.uri), create=create)
-    try:
-        yield get_registry(db.open())
-    finally:
-        transaction.abort()
-        db.close()
-
-
-def _commit(what: str) -> None:
-    transaction.get().note(f"persistmod {what}")
-    transaction.commit()
-
-
-_json_option = click.option("--json", "as_json", is_flag=True, help="Write JSON.")
 
 
 @persistmod.command()
@@ -175,25 +152,30 @@ def init(settings: Settings, uri: str | None) -> None:
     show_default=True,
     help="Whether the body runs once, now, or always, in each process; auto finds out.",
 )
-@_json_option
+@message_option
+@json_option
 @click.argument("paths", metavar="PATH...", nargs=-1, required=True, type=click.Path(exists=True, path_type=Path))
 @click.pass_obj
-def add(settings: Settings, name: str | None, mode: str, as_json: bool, paths: tuple[Path, ...]) -> None:
+def add(
+    settings: Settings, name: str | None, mode: str, message: str | None, as_json: bool, paths: tuple[Path, ...]
+) -> None:
     """Add modules (.py files) and packages (directories), all or none."""
     targets = _name_targets(paths, name)
-    keeping = keeping_stdout_for_result() if as_json else contextlib.nullcontext()
-    with _open_registry(settings, create=True) as registry:
-        with keeping, showing_progress("adding") as progress:
-            add_tree = functools.partial(registry.add_tree, run=mode, progress=progress)
-            reports = [add_tree(path, name) for name, path in targets.items()]
-        _commit("add " + " ".join(targets))
+    with open_registry(settings, create=True) as registry:
+
+        def step() -> list[TreeReport]:
+            with keeping_stdout_for_result() if as_json else contextlib.nullcontext(), showing_progress("adding") as progress:
+                add_tree = functools.partial(registry.add_tree, run=mode, progress=progress)
+                return [add_tree(path, name) for name, path in targets.items()]
+
+        reports = commit_retrying(step, lambda done: message or "add " + " ".join(targets))
         report = TreeReport.joined(reports)
         added = [registry[name] for name in report.added]
         if as_json:
             described = [describe_module(record) for record in added]
             write_json({**dataclasses.asdict(report), "added": described})
         else:
-            _write_added(added, report, settings.uri)
+            _write_added(added, report, settings.shown)
 
 
 def _name_targets(paths: Sequence[Path], name: str | None) -> dict[str, Path]:
@@ -226,24 +208,20 @@ def _write_added(added: list[PersistentModule], report: TreeReport, uri: str) ->
     for path, reason in report.skipped.items():
         write(f"left out {path}: {reason}\n")
     counts = [(len(added), "module"), (len(report.stored), "source"), (len(report.resources), "data file")]
-    write(f"{', '.join(_count(number, thing) for number, thing in counts if number)} added to {uri}\n")
-
-
-def _count(number: int, thing: str) -> str:
-    return f"{number} {thing}{'' if number == 1 else 's'}"
+    write(f"{', '.join(count(number, thing) for number, thing in counts if number)} added to {uri}\n")
 
 
 @persistmod.command()
 @click.option("-l", "--long", "is_long", is_flag=True, help="Size in bytes, definitions, run once or always and why.")
-@_json_option
+@json_option
 @click.argument("prefix", required=False)
 @click.pass_obj
 def ls(settings: Settings, is_long: bool, as_json: bool, prefix: str | None) -> None:
     """List the modules, or PREFIX and what is below it."""
-    with _open_registry(settings, read_only=True) as registry:
+    with open_registry(settings, read_only=True) as registry:
         records = [registry[name] for name in sorted(registry) if prefix is None or _is_below(name, prefix)]
         if prefix is not None and not records:
-            raise NotRegisteredError(f"no module {prefix} in {settings.uri}", module=prefix)
+            raise NotRegisteredError(f"no module {prefix} in {settings.shown}", module=prefix)
         if as_json:
             write_json([describe_module(record) for record in records])
         elif is_long:
@@ -258,13 +236,13 @@ def _is_below(name: str, prefix: str) -> bool:
 
 
 @persistmod.command()
-@_json_option
+@json_option
 @click.argument("target", metavar="NAME[.DEFINITION]")
 @click.pass_obj
 def show(settings: Settings, as_json: bool, target: str) -> None:
     """Show the source of a module or a definition."""
-    with _open_registry(settings, read_only=True) as registry:
-        record, definition = _find(registry, target, settings.uri)
+    with open_registry(settings, read_only=True) as registry:
+        record, definition = find(registry, target, settings.shown)
         if definition is None:
             described, raw = {**describe_module(record), "source": record.source}, record.source_bytes
         else:
@@ -273,27 +251,6 @@ def show(settings: Settings, as_json: bool, target: str) -> None:
             write_json(described)
         else:
             write_source(described["source"], raw)
-
-
-def _find(registry: Registry, target: str, uri: str) -> tuple[PersistentModule, Definition | None]:
-    """Return the record of the longest module name that `target` begins with, and that of what the rest names."""
-    parts = target.split(".")
-    for end in range(len(parts), 0, -1):
-        record = registry.get(".".join(parts[:end]))
-        if record is not None:
-            return record, _find_definition(record, ".".join(parts[end:]))
-    raise NotRegisteredError(f"no module {target} in {uri}", module=target)
-
-
-def _find_definition(record: PersistentModule, name: str) -> Definition | None:
-    if not name:
-        return None
-    definition = record.definitions.get(name)
-    if definition is None:
-        known = ", ".join(sorted(record.definitions)) or "no definitions"
-        message = f"module {record.name} has no definition {name}; it has {known}"
-        raise NotRegisteredError(message, module=record.name, name=name)
-    return definition
 
 
 _update_options = (
@@ -306,7 +263,7 @@ _update_options = (
                  help="Whether names that the source has no more stay."),
     click.option("--incompatible", type=click.Choice(["refuse", "replace"]), default="refuse", show_default=True,
                  help="What becomes of what cannot follow in place."),
-    _json_option,
+    json_option,
 )  # fmt: skip
 
 
@@ -320,7 +277,7 @@ def _updating(function: Any) -> Any:
 @click.pass_obj
 def plan(settings: Settings, /, name: str, file: Path, as_json: bool, diff: bool, **options: str) -> int:
     """Show what an update of module NAME to the source in FILE would do; status 1 if it would be refused."""
-    with _open_registry(settings, read_only=True) as registry, importing(registry):
+    with open_registry(settings, read_only=True) as registry, importing(registry):
         with keeping_stdout_for_result() if as_json else contextlib.nullcontext():
             found = registry.plan(name, file.read_bytes(), **options)
         write_plan(found, as_json, diff)
@@ -329,13 +286,19 @@ def plan(settings: Settings, /, name: str, file: Path, as_json: bool, diff: bool
 
 @persistmod.command()
 @_updating
+@message_option
 @click.pass_obj
-def update(settings: Settings, /, name: str, file: Path, as_json: bool, diff: bool, **options: str) -> None:
+def update(
+    settings: Settings, /, name: str, file: Path, message: str | None, as_json: bool, diff: bool, **options: str
+) -> None:
     """Give module NAME the source in FILE, or refuse and change nothing."""
-    with _open_registry(settings) as registry, importing(registry):
-        with keeping_stdout_for_result() if as_json else contextlib.nullcontext():
-            done = registry.update(name, file.read_bytes(), **options)
-        _commit(f"update {name}")
+    with open_registry(settings) as registry, importing(registry):
+
+        def step() -> Plan:
+            with keeping_stdout_for_result() if as_json else contextlib.nullcontext():
+                return registry.update(name, file.read_bytes(), **options)
+
+        done = commit_retrying(step, lambda done: message or f"update {name} to version {done.version + 1}")
         write_plan(done, as_json, diff)
 
 
@@ -349,39 +312,45 @@ def run(settings: Settings, target: str, arguments: tuple[str, ...]) -> int:
     Commits when the program worked, aborts when it failed. A module that is not in the database is looked for as Python
     does.
     """
-    with _open_registry(settings) as registry, importing(registry):
+    with open_registry(settings, past=True) as registry, importing(registry):
         status = run_program(target, arguments, debug=settings.debug)
         if status == 0:
-            _commit(f"run {target}")
+            commit(f"run {target}")
         return status
 
 
 @persistmod.command()
+@message_option
 @click.argument("names", metavar="NAME...", nargs=-1, required=True)
 @click.pass_obj
-def rm(settings: Settings, names: tuple[str, ...]) -> None:
+def rm(settings: Settings, message: str | None, names: tuple[str, ...]) -> None:
     """Remove modules and whole packages, all or none."""
-    with _open_registry(settings) as registry:
-        before = set(registry)
-        missing = sorted(set(names) - before)
-        if missing:
-            message = f"no module {', '.join(missing)} in {settings.uri}; nothing removed"
-            raise NotRegisteredError(message, module=missing[0])
-        for name in names:
-            # A package named before it may have taken it along.
-            if name in registry:
-                registry.remove(name)
-        removed = sorted(before - set(registry))
-        _commit("rm " + " ".join(names))
+    with open_registry(settings) as registry:
+        removed = commit_retrying(
+            lambda: _remove(registry, names, settings.shown), lambda done: message or "rm " + " ".join(names)
+        )
         write("".join(f"removed {name}\n" for name in removed))
 
 
+def _remove(registry: Registry, names: Sequence[str], uri: str) -> list[str]:
+    before = set(registry)
+    missing = sorted(set(names) - before)
+    if missing:
+        message = f"no module {', '.join(missing)} in {uri}; nothing removed"
+        raise NotRegisteredError(message, module=missing[0])
+    for name in names:
+        # A package named before it may have taken it along.
+        if name in registry:
+            registry.remove(name)
+    return sorted(before - set(registry))
+
+
 @persistmod.command()
-@_json_option
+@json_option
 @click.pass_obj
 def verify(settings: Settings, as_json: bool) -> int:
     """Check that all that is stored loads, compiles and resolves."""
-    with _open_registry(settings, read_only=True) as registry:
+    with open_registry(settings, read_only=True) as registry:
         keeping = keeping_stdout_for_result() if as_json else contextlib.nullcontext()
         with keeping, showing_progress("verifying") as progress:
             findings = registry.verify(progress=progress)
@@ -390,5 +359,9 @@ def verify(settings: Settings, as_json: bool) -> int:
         elif findings:
             write_table(("module", "name", "problem"), [(one.module, one.name, one.problem) for one in findings])
         else:
-            write(f"{_count(len(registry), 'module')} verified, nothing found\n")
+            write(f"{count(len(registry), 'module')} verified, nothing found\n")
         return 1 if findings else 0
+
+
+for _command in cli_history.COMMANDS:
+    persistmod.add_command(_command)

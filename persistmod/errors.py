@@ -106,9 +106,5 @@ class ShadowedWarning(UserWarning):
     """A module was added that every process imports from its file before it can open a database."""
 
 
-class ImageConflict(PersistmodError, ValueError):
-    """Two transactions changed more of one module than its images; ZODB reports it as a ConflictError."""
-
-
 class NotStorable(Exception):
     """Why one value cannot be stored; the walk adds the path and raises ConversionError."""

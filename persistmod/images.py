@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from ZODB.POSException import ConflictError
+
 from persistmod.contents import Image, Pack
 from persistmod.imaging import ImageData
 from persistmod.livedata import Followed
@@ -104,3 +106,18 @@ class Imaged(Followed):
         if self.has_more or not self.has_source:
             return {}
         return {tag: image for tag, image in self._images.items() if isinstance(image, Pack)}
+
+    def _p_resolveConflict(self, old: dict[str, Any], saved: dict[str, Any], new: dict[str, Any]) -> dict[str, Any]:
+        """Merge two transactions of which each only added an image."""
+        if not (_differ_in_images(old, saved) and _differ_in_images(old, new)):
+            raise ConflictError(f"module {old.get('name')!r} was changed by two transactions")
+        return {**old, "_images": {**new["_images"], **saved["_images"]}}
+
+
+def _differ_in_images(old: dict[str, Any], new: dict[str, Any]) -> bool:
+    """Return whether two states of a record are the same but for the images."""
+    first, second = ({key: value for key, value in state.items() if key != "_images"} for state in (old, new))
+    try:
+        return first == second
+    except ValueError:  # two references, which refuse to be compared
+        return False

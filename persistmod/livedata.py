@@ -73,7 +73,7 @@ class LiveData:
     ) -> None:
         """Watch a module that has just been loaded, or added; `base` to `stored` are the DataRecord's, which is not read here."""
         namespace = vars(module) if is_closed else {}
-        self._put(name, Watched(record, module, namespace, dict(namespace), serial, stored, base, version))
+        self._put(name, Watched(name, record, module, namespace, dict(namespace), serial, stored, base, version))
         waiting, self.waiting = self.waiting, []
         for action in waiting:
             action()
@@ -100,7 +100,9 @@ class LiveData:
         known = {name: known.get(name, value) for name, value in namespace.items()}
         marked = before.is_marked or bool(record._p_changed)
         is_marked = marked and not before.is_renewed
-        after = Watched(record, module, namespace, known, before.serial, before.stored, before.base, before.version, is_marked, True, True)
+        after = Watched(
+            record.name, record, module, namespace, known, before.serial, before.stored, before.base, before.version, is_marked, True, True
+        )
         self._put(record.name, after)
 
         def forget() -> None:
@@ -243,7 +245,7 @@ class LiveData:
 
     def _follow_others(self, invalidated: set[Any]) -> None:
         for watched in [watched for watched in self._watched.values() if watched.is_among(invalidated) and watched.is_removed()]:
-            self._drop(watched.record.name)
+            self._drop(watched.name)
             watched.leave()
         changed = [
             watched

@@ -25,7 +25,7 @@ from persistent import Persistent
 
 from persistmod import datastate, following, imaging, livedata, loading, pickling
 from persistmod.contents import Files, Image, Leak, ModuleData, Pack, Resource, Resources, Source, damaged, image_size
-from persistmod.errors import DamagedRecordError, ImageConflict
+from persistmod.errors import DamagedRecordError
 from persistmod.following import Version
 from persistmod.images import Imaged, Listing
 from persistmod.imaging import ImageData
@@ -34,6 +34,7 @@ from persistmod.loading import file_name
 from persistmod.namespace import definitions
 from persistmod.source import Body, Slice, compile_source, current_tag, to_text
 from persistmod.state import State
+from persistmod.watching import is_there
 
 
 class Definitions(Persistent):
@@ -110,6 +111,7 @@ class PersistentModule(Imaged):
     """
 
     is_removed = False  # from its registry
+    before: Any = None  # source and images of the version before, for processes that still run it: a pack removes only older ones
     _v_body: Body | None = None
 
     def __init__(self, name: str, source: bytes | None, *, package: bool = False, filename: str | None = None, run: str = "auto") -> None:
@@ -334,10 +336,12 @@ class PersistentModule(Imaged):
         return self._made_from(self.image_holder(), namespace)
 
     def _made_from(self, holder: Image | Pack | None, namespace: dict[str, Any]) -> dict[str, Any] | None:
+        if holder is None or not is_there(holder):
+            return None
         try:
-            image = None if holder is None else holder.data(self.name)
-            return None if image is None or image.state is None else self._scratch(namespace, image)
-        except Exception:  # the database was packed since, or the image refers to what other modules have no more
+            image = holder.data(self.name)
+            return None if image.state is None else self._scratch(namespace, image)
+        except Exception:  # the image refers to what other modules have no more
             return None
 
     def _scratch(self, namespace: dict[str, Any], image: ImageData | None = None) -> dict[str, Any]:
@@ -388,13 +392,3 @@ class PersistentModule(Imaged):
         if type(known) is kind and known.fingerprint == (text.fingerprint if text else ""):
             return known
         return kind(self, name, text)
-
-    # Conflicts
-
-    def _p_resolveConflict(self, old: dict[str, Any], saved: dict[str, Any], new: dict[str, Any]) -> dict[str, Any]:
-        """Merge two transactions of which each only added an image."""
-        rest = {key: value for key, value in old.items() if key != "_images"}
-        for other in (saved, new):
-            if {key: value for key, value in other.items() if key != "_images"} != rest:
-                raise ImageConflict(f"module {old.get('name')!r} was changed by two transactions")
-        return {**rest, "_images": {**new["_images"], **saved["_images"]}}

@@ -27,9 +27,10 @@ from ZODB._compat import PersistentUnpickler
 from ZODB.Connection import Connection
 from ZODB.utils import z64
 
-from persistmod import adding, imaging, journal, leaking, live, loading, trees, updating, verifying
+from persistmod import adding, history, imaging, journal, leaking, live, loading, trees, updating, verifying
 from persistmod.adding import TreeReport
 from persistmod.errors import InvalidNameError, NameTakenError, NotRegisteredError, StorageError
+from persistmod.history import Revision
 from persistmod.images import Listing
 from persistmod.leaking import Leaked
 from persistmod.loading import Entry
@@ -209,6 +210,13 @@ class Registry(Persistent, Listing):
         """Delete what `leaks` finds no user of, and return it. What a process elsewhere holds stays with that process."""
         self._check_writable()
         return leaking.reap(self, progress)
+
+    def history(self, name: str) -> list[Revision]:
+        """Return who changed what of a module, when and why, the newest first; of `module.Definition` the versions that changed it.
+
+        From the storage's own history, as far as it has not been packed; StorageError where the storage keeps none.
+        """
+        return history.history(self, name)
 
     def _check_writable(self) -> None:
         if self._p_jar is not None and self._p_jar.isReadOnly():

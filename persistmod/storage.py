@@ -64,7 +64,7 @@ def open_db(uri: str, at: str | datetime | None = None, *, read_only: bool = Fal
     and `read_only`. Raises `StorageError`.
     """
     with _masking_password(uri):
-        moment = None if at is None else _parse_moment(uri, at)
+        moment = None if at is None else parse_moment(uri, at)
         if moment is None:
             return _open(uri, read_only, create, DB)
         return _open_past(uri, moment)
@@ -312,7 +312,7 @@ def _find_reason(err: BaseException) -> str:
     return _REASONS.get(f"{type(err).__module__}.{type(err).__qualname__}", "")
 
 
-def _parse_moment(uri: str, at: str | datetime) -> bytes:
+def parse_moment(uri: str, at: str | datetime) -> bytes:
     """Return the transaction id just after `at`, which is what ZODB takes as `before`."""
     if isinstance(at, str) and (match := _TRANSACTION_ID.fullmatch(at)):
         return bytes(getTID(bytes.fromhex(match[1]), None))

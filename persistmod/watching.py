@@ -10,7 +10,7 @@ from operator import is_
 from typing import Any, Protocol
 
 from persistent import Persistent
-from ZODB.POSException import POSKeyError
+from ZODB.POSException import POSKeyError, ReadConflictError
 
 from persistmod.datastate import IMPORT_SYSTEM
 from persistmod.imported import forget
@@ -71,6 +71,7 @@ class Watched:
     database keeps that until it is packed.
     """
 
+    name: str
     record: DataRecord
     module: types.ModuleType
     namespace: dict[str, Any]
@@ -99,15 +100,12 @@ class Watched:
 
     def is_removed(self) -> bool:
         """Return whether the record has left its registry, and perhaps the database with it."""
-        try:
-            return self.record.is_removed
-        except POSKeyError:
-            return True
+        return not is_there(self.record) or self.record.is_removed
 
     def leave(self) -> None:
         """Take the live module out of `sys.modules`, as whoever removed its record did."""
-        if sys.modules.get(self.record.name) is self.module:
-            forget(self.record.name, ())
+        if sys.modules.get(self.name) is self.module:
+            forget(self.name, ())
 
     def put_back(self) -> None:
         """Bind the globals as they were; submodules that were imported meanwhile stay, and those that were forgotten do not come back."""
@@ -142,7 +140,18 @@ class Watched:
 
     def _is_submodule(self, name: str) -> bool:
         value = self.before[name]
-        return issubclass(type(value), types.ModuleType) and value.__name__ == f"{self.record.name}.{name}"
+        return issubclass(type(value), types.ModuleType) and value.__name__ == f"{self.name}.{name}"
+
+
+def is_there(record: Any) -> bool:
+    """Return whether the database still has what was read from it: it may have been packed since, or its making undone."""
+    if record._p_jar is None or record._p_changed is not None:
+        return True
+    try:
+        record._p_jar._storage.load(record._p_oid)  # not by the connection, which logs an error where there is nothing
+    except (POSKeyError, ReadConflictError):
+        return False
+    return True
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,6 +16,7 @@ from pathlib import Path
 import pytest
 import transaction
 from processes import ROOT, Database, run_python
+from ZODB.POSException import ConflictError
 
 import persistmod
 from persistmod.records import PersistentModule
@@ -189,7 +190,7 @@ def test_images_stored_at_once_are_both_kept(database):
 
 def test_conflict_over_more_than_images_is_reported():
     old = {"name": "shop", "version": 1, "_images": {}}
-    with pytest.raises(persistmod.PersistmodError, match="module 'shop' was changed by two transactions"):
+    with pytest.raises(ConflictError, match="module 'shop' was changed by two transactions"):
         PersistentModule("shop", b"")._p_resolveConflict(old, {**old, "version": 2}, {**old, "_images": {"tag": 1}})
 
 
