@@ -58,7 +58,7 @@ def renew(record: PersistentModule, module: Any, version: NewVersion, writes: Wr
             names = {*version.names, *version.removed}
             watched.append(livedata.of(jar).renewed(record, module, names, version.image.state is not None))
         record.version += 1
-        record._source = Source(version.source)
+        record._source, record._v_body = Source(version.source), version.body
         record._images = {current_tag(): Image(version.image)}
         record.leaks = leaks
         taken, merged, removed = frozenset(version.taken), frozenset(version.merged), frozenset(version.removed)
