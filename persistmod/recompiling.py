@@ -47,7 +47,8 @@ def _compiled(text: str, filename: str, before: Body) -> Body | None:
     if _imported(body) != _imported(before):
         return None
     hollow = {block.first for block in known}
-    return replace(body, blocks=(*known, *(block for block in body.blocks if block.first not in hollow)))
+    is_quiet = body.is_quiet and all(block.is_quiet for block in known)
+    return replace(body, blocks=(*known, *(block for block in body.blocks if block.first not in hollow)), is_quiet=is_quiet)
 
 
 def _imported(body: Body) -> set[str]:

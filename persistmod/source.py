@@ -15,6 +15,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from types import CodeType
 
+from persistmod import quiet
 from persistmod.errors import SourceError
 
 
@@ -64,7 +65,7 @@ class Body:
     """The source of a module, compiled, with what its tree says; nothing where the source nests too deep for Python objects.
 
     `layout`: (first line, last line) of the statements at module level, those on one line taken together. `blocks`: the functions and
-    classes among them.
+    classes among them. `is_quiet`: the body can change nothing outside but by the calls that `quiet` tells of; `bases`: of its classes.
 
     The tree itself is let go: it is many times as big, and whoever asks the collector walks over all of it.
     """
@@ -75,6 +76,8 @@ class Body:
     slices: dict[str, Slice] = field(default_factory=dict)
     layout: tuple[tuple[int, int], ...] = ()
     blocks: tuple[Block, ...] = ()
+    is_quiet: bool = False
+    bases: frozenset[str] = frozenset()
 
 
 def compile_source(source: bytes, module: str, filename: str) -> Body:
@@ -92,7 +95,10 @@ def compile_source(source: bytes, module: str, filename: str) -> Body:
 
 def body_of(tree: ast.Module, code: CodeType, text: str) -> Body:
     """Return what is kept of a source that has been parsed and compiled."""
-    return Body(code, text, tuple(import_statements(tree)), binding_slices(tree, text), layout(tree), tuple(blocks(tree, text)))
+    return Body(
+        code, text, tuple(import_statements(tree)), binding_slices(tree, text), layout(tree), tuple(blocks(tree, text)),
+        quiet.is_quiet(tree.body), quiet.bases(tree.body),
+    )  # fmt: skip
 
 
 def _source_error(cause: Exception, module: str, filename: str) -> SourceError:
@@ -133,7 +139,7 @@ def layout(tree: ast.Module) -> tuple[tuple[int, int], ...]:
 class Block:
     """A function or class at module level whose own statements stand on lines of their own, from `inner` to `last`; none is `global`.
 
-    `first`: its first line, that of a decorator; `end`: where the last line ends, in bytes of UTF-8.
+    `first`: its first line, that of a decorator; `end`: where the last line ends, in bytes of UTF-8. `is_quiet`: see `quiet`.
     """
 
     name: str
@@ -141,6 +147,7 @@ class Block:
     inner: int
     last: int
     end: int
+    is_quiet: bool
 
 
 def blocks(tree: ast.Module, text: str) -> Iterator[Block]:
@@ -148,9 +155,9 @@ def blocks(tree: ast.Module, text: str) -> Iterator[Block]:
     lines = text.split("\n")
     for node in tree.body:
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef) and _stands_alone(node.body[0], lines):
-            block = Block(node.name, first_line(node), node.body[0].lineno, node.end_lineno or 0, node.end_col_offset or 0)
-            if not any("global" in line for line in lines[block.inner - 1 : block.last]):
-                yield block
+            inner, last = node.body[0].lineno, node.end_lineno or 0
+            if not any("global" in line for line in lines[inner - 1 : last]):
+                yield Block(node.name, first_line(node), inner, last, node.end_col_offset or 0, quiet.is_quiet([node]))
 
 
 def _stands_alone(statement: ast.stmt, lines: list[str]) -> bool:
