@@ -24,7 +24,7 @@ from dataclasses import dataclass, field
 from itertools import chain, islice
 from typing import Any, Self
 
-from persistmod import holders, replacing
+from persistmod import holders, quiet, replacing
 from persistmod.making import Making
 from persistmod.outside import Outside
 from persistmod.reading import SysReads
@@ -51,6 +51,8 @@ _SYS_READS = frozenset(("getfilesystemencoding", "getrecursionlimit", "gettrace"
 _READING_MODULES = frozenset(
     ("platform", "locale", "sysconfig", "getpass", "tempfile", "uuid", "secrets", "subprocess", "socket", "random", "site")
 )
+
+_RUNNING = ("persistmod", "importlib", "_frozen_importlib")  # modules that run bodies, and import for them
 
 # Functions of those that answer for nothing but their arguments.
 _TELLING_NOTHING = (
@@ -108,6 +110,7 @@ class Observer(Making):
             self._statements.setdefault((statement.name, statement.level, statement.fromlist), []).append(statement)
         self.own = {id(namespace)}
         self._way_back = WayBack()
+        self._body, self._is_unwatched = body, body.is_quiet  # until it does what a quiet body does not show
         # Imports as a flat list of atoms: a tuple or an object for each would be taken for something that the body made.
         self._imports: list[Any] = []
 
@@ -136,7 +139,8 @@ class Observer(Making):
 
     def resume(self) -> None:
         gc.disable()  # a snapshot makes many objects that stay
-        self.outside.take(self.observation.namespace)
+        if not self._is_unwatched:
+            self.outside.take(self.observation.namespace)
         if self._segments:
             self.observation.taken.update(self._references_of_others())
             self.observation.taken.subtract(self._references_before)
@@ -153,11 +157,19 @@ class Observer(Making):
             builtins.__import__ = self._do_import
         super().pause()
         self._note_own()
-        self._way_back.add(self.outside.way_back(self.own))
-        for reason in islice(self.outside.reasons(self.own), max(0, ENOUGH_REASONS - len(self.observation.reasons))):
-            self.observation.because(reason)
+        if not self._is_unwatched:
+            self._way_back.add(self.outside.way_back(self.own))
+            for reason in islice(self.outside.reasons(self.own), max(0, ENOUGH_REASONS - len(self.observation.reasons))):
+                self.observation.because(reason)
         if self._depth:
             self._references_before = self._references_of_others()
+
+    def _watch(self) -> None:
+        """Take the snapshot now: so far the body has changed nothing outside."""
+        self.pause()
+        self._references_before = self._references_of_others()
+        self._is_unwatched = False
+        self.resume()
 
     def _note_own(self) -> None:
         """Note what the body has made so far: other modules may hold it from now on, and it is still no part of the outside."""
@@ -209,11 +221,24 @@ class Observer(Making):
     # Calls
 
     def called(self, frame: types.FrameType, event: str, argument: Any) -> None:
+        if self._is_unwatched and not self._is_harmless(frame, event, argument):
+            self._watch()
         super().called(frame, event, argument)
         if event == "call":
             self._python_call(frame)
         elif event == "c_call":
             self._builtin_call(frame, argument)
+
+    def _is_harmless(self, frame: types.FrameType, event: str, argument: Any) -> bool:
+        """Return whether a call is the work of who runs the body or imports for it, or defines a class, or gives a property a function."""
+        if str(frame.f_globals.get("__name__")).partition(".")[0] in _RUNNING:
+            return True
+        if event == "call":
+            return self._is_body(frame)
+        if event != "c_call" or type(getattr(argument, "__self__", None)) is property:
+            return True
+        namespace = self.observation.namespace
+        return argument is builtins.__build_class__ and quiet.are_plain(self._body.bases, namespace, builtins.__dict__)
 
     def _python_call(self, frame: types.FrameType) -> None:
         if frame.f_code in _ENVIRON:

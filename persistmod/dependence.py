@@ -116,7 +116,8 @@ def _with_wildcards(statements: list[Statement]) -> list[Statement]:
 
 
 _WILD = frozenset(("globals", "locals", "vars", "exec", "eval", "setattr"))
-_MAY_BIND_ANY_NAME = re.compile(rf"\b({'|'.join(_WILD)})\b|\bimport[\s(]*\*")
+_STAR = re.compile(r"import[\s(]*\*")
+_MAY_BIND_ANY_NAME = re.compile(rf"\b({'|'.join(_WILD)})\b|\b{_STAR.pattern}")
 
 
 class _Known:
@@ -154,7 +155,7 @@ class _Known:
 
 def _regions(before: str, after: Body) -> tuple[list[Statement], list[Statement], list[str]]:
     """Return the statements of both versions from the first to the last line that differ, and the texts of those around, which do not."""
-    if _MAY_BIND_ANY_NAME.search(before) or _MAY_BIND_ANY_NAME.search(after.text):
+    if _may_bind_any_name(before) or _may_bind_any_name(after.text):
         return _with_wildcards(list(statements(before))), _with_wildcards(list(statements(after.text))), []
     old_lines, new_lines = before.split("\n"), after.text.split("\n")
     same = list(map(eq, old_lines, new_lines))
@@ -171,6 +172,11 @@ def _regions(before: str, after: Body) -> tuple[list[Statement], list[Statement]
         return list(statements(before)), list(statements(after.text)), []
     new = statements("\n".join(new_lines[start : len(new_lines) - end]))
     return old, list(new), ["\n".join(new_lines[first - 1 : last]) for first, last in (*head, *tail)]
+
+
+def _may_bind_any_name(text: str) -> bool:
+    # Most texts have nothing like it in them, which the whole expression finds out slowly.
+    return (any(word in text for word in _WILD) or _STAR.search(text) is not None) and _MAY_BIND_ANY_NAME.search(text) is not None
 
 
 def _closure(start: Iterable[str], follow: Callable[[str], set[str]]) -> frozenset[str]:

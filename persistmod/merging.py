@@ -53,6 +53,8 @@ class Comparison:
         """Return whether two values are built alike."""
         if first is MISSING or second is MISSING:
             return first is second
+        if _are_equal_and_flat(first, second):
+            return True
         pending: list[tuple[Any, Any]] = [(first, second)]
         partner: dict[int, int] = {}
         keep: list[Any] = []
@@ -131,6 +133,19 @@ class Pool:
     def rest(self) -> list[Any]:
         """Return what was not taken."""
         return [item for bucket in self._buckets.values() for item in bucket]
+
+
+def _are_equal_and_flat(one: Any, other: Any) -> bool:
+    """Return whether two values are tuples or dictionaries of the same atoms, as most defaults of functions are."""
+    kind = type(one)
+    if kind is not type(other) or not (kind is tuple or kind is dict) or len(one) != len(other):
+        return False
+    return all(map(_is_same_atom, one, other)) and (kind is tuple or all(map(_is_same_atom, one.values(), other.values())))
+
+
+def _is_same_atom(one: Any, other: Any) -> bool:
+    kind = type(one)
+    return kind is type(other) and (kind in _ATOMS or kind is float) and (one is other or repr(one) == repr(other))
 
 
 def _is_equal_leaf(one: Any, other: Any) -> bool:

@@ -163,7 +163,7 @@ class PersistentModule(Imaged):
         self._source, self._images, self._v_body = Source(data), {}, None
 
     def body(self) -> Body:
-        """Return the source, compiled; kept until `define` has used it, or the record becomes a ghost."""
+        """Return the source, compiled; kept until `define` has used it; after an update until the record is a ghost."""
         body = self._v_body
         if body is None:
             body = self._v_body = compile_source(self.source_bytes, self.name, self.filename)

@@ -15,6 +15,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from types import CodeType
 
+from persistmod import quiet
 from persistmod.errors import SourceError
 
 
@@ -63,7 +64,8 @@ def compile_body(source: bytes, module: str, filename: str) -> CodeType:
 class Body:
     """The source of a module, compiled, with what its tree says; nothing where the source nests too deep for Python objects.
 
-    `layout`: (first line, last line) of the statements at module level, those on one line taken together.
+    `layout`: (first line, last line) of the statements at module level, those on one line taken together. `blocks`: the functions and
+    classes among them. `is_quiet`: the body can change nothing outside but by the calls that `quiet` tells of; `bases`: of its classes.
 
     The tree itself is let go: it is many times as big, and whoever asks the collector walks over all of it.
     """
@@ -73,6 +75,9 @@ class Body:
     imports: tuple[ImportStatement, ...] = ()
     slices: dict[str, Slice] = field(default_factory=dict)
     layout: tuple[tuple[int, int], ...] = ()
+    blocks: tuple[Block, ...] = ()
+    is_quiet: bool = False
+    bases: frozenset[str] = frozenset()
 
 
 def compile_source(source: bytes, module: str, filename: str) -> Body:
@@ -81,11 +86,19 @@ def compile_source(source: bytes, module: str, filename: str) -> Body:
     try:
         tree = ast.parse(source, filename)
         code = compile(tree, filename, "exec", dont_inherit=True)
-        return Body(code, text, tuple(import_statements(tree)), binding_slices(tree, text), layout(tree))
+        return body_of(tree, code, text)
     except (RecursionError, MemoryError):
         return Body(compile_body(source, module, filename), text)
     except (SyntaxError, ValueError, OverflowError) as error:
         raise _source_error(error, module, filename) from error
+
+
+def body_of(tree: ast.Module, code: CodeType, text: str) -> Body:
+    """Return what is kept of a source that has been parsed and compiled."""
+    return Body(
+        code, text, tuple(import_statements(tree)), binding_slices(tree, text), layout(tree), tuple(blocks(tree, text)),
+        quiet.is_quiet(tree.body), quiet.bases(tree.body),
+    )  # fmt: skip
 
 
 def _source_error(cause: Exception, module: str, filename: str) -> SourceError:
@@ -120,6 +133,37 @@ def layout(tree: ast.Module) -> tuple[tuple[int, int], ...]:
             first = places.pop()[0]
         places.append((first, last))
     return tuple(places)
+
+
+@dataclass(frozen=True, slots=True)
+class Block:
+    """A function or class at module level whose own statements stand on lines of their own, from `inner` to `last`; none is `global`.
+
+    `first`: its first line, that of a decorator; `end`: where the last line ends, in bytes of UTF-8. `is_quiet`: see `quiet`.
+    """
+
+    name: str
+    first: int
+    inner: int
+    last: int
+    end: int
+    is_quiet: bool
+
+
+def blocks(tree: ast.Module, text: str) -> Iterator[Block]:
+    """Yield the blocks of a source, in order."""
+    lines = text.split("\n")
+    for node in tree.body:
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef) and _stands_alone(node.body[0], lines):
+            inner, last = node.body[0].lineno, node.end_lineno or 0
+            if not any("global" in line for line in lines[inner - 1 : last]):
+                yield Block(node.name, first_line(node), inner, last, node.end_col_offset or 0, quiet.is_quiet([node]))
+
+
+def _stands_alone(statement: ast.stmt, lines: list[str]) -> bool:
+    """Return whether a statement that has no decorator begins its line."""
+    line = lines[statement.lineno - 1]
+    return first_line(statement) == statement.lineno and len(line) - len(line.lstrip()) == statement.col_offset
 
 
 def first_line(statement: ast.stmt) -> int:

@@ -22,9 +22,10 @@ from persistmod.dependents import Text
 from persistmod.errors import HookError, NotRegisteredError, PersistmodError, StorageError, UpdateError
 from persistmod.planning import Planner
 from persistmod.plans import Plan, Step
+from persistmod.recompiling import compile_again
 from persistmod.records import PersistentModule
 from persistmod.running_aside import Run, Runs, Target, running_aside
-from persistmod.source import Body, compile_source, to_bytes, to_text
+from persistmod.source import Body, to_bytes, to_text
 from persistmod.writes import Writes
 
 Check = Callable[[Plan, types.ModuleType], object]
@@ -133,7 +134,8 @@ _UNCHANGED = Body(compile("", "", "exec"), "")
 def _compiled(target: Target) -> Target:
     if target.body is not _UNCHANGED:
         return target
-    return replace(target, body=compile_source(target.data, target.record.name, target.record.filename))
+    record = target.record
+    return replace(target, body=compile_again(target.data, record.name, record.filename, record._v_body))
 
 
 def target_of(module: Any) -> tuple[PersistentModule, types.ModuleType]:

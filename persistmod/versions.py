@@ -59,7 +59,7 @@ def renew(record: PersistentModule, module: Any, version: NewVersion, writes: Wr
             watched.append(livedata.of(jar).renewed(record, module, names, version.image.state is not None))
         record.version += 1
         record.before = (record._source, record._images)
-        record._source = Source(version.source)
+        record._source, record._v_body = Source(version.source), version.body
         record._images = {current_tag(): Image(version.image)}
         record.leaks = leaks
         taken, merged, removed = frozenset(version.taken), frozenset(version.merged), frozenset(version.removed)
