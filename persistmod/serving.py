@@ -28,6 +28,9 @@ logger = logging.getLogger("persistmod")
 # How many times a failure is tried again at each boundary; after that it may take a tenth of the time.
 _FREE_RETRIES = 10
 
+# After how many seconds the code connection reads what is newest, though it need not: a server may keep for it what is old.
+_CATCH_UP = 30.0
+
 
 @dataclass(frozen=True, slots=True)
 class Status:
@@ -69,6 +72,7 @@ class CodeConnection:
         self._error = ""
         self._retries = 0
         self._next_retry = 0.0
+        self._next_catch_up = clock() + _CATCH_UP
 
     def close(self) -> None:
         """Let go of the database and the hook; the live modules stay as they are."""
@@ -111,12 +115,18 @@ class CodeConnection:
             self._is_behind = True
             cache = self.connection._cache
             self._changed.update(oid for oid in oids if isinstance(cache.get(oid), Followed))
+        if self._clock() >= self._next_catch_up and self.finder.reading.acquire(blocking=False):
+            try:
+                self._catch_up()
+            finally:
+                self.finder.reading.release()
         return seen
 
     def _catch_up(self) -> None:
         """Before a module is found: read what is newest, if nothing in it concerns code that runs here."""
         if self._is_behind and not self._changed and not self._is_applying:
             self._is_behind = False
+            self._next_catch_up = self._clock() + _CATCH_UP
             self.connection.newTransaction(None, False)
 
     # Applying

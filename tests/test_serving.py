@@ -16,6 +16,7 @@ from transaction import TransactionManager
 from ZODB.Connection import Connection
 
 import persistmod
+from persistmod import serving
 
 SOON = 0.1
 LONG = 20.0
@@ -535,6 +536,20 @@ def test_import_under_way_in_another_thread_is_waited_for(deploy, worker, other_
     finally:
         release.set()
         del sys.modules["gate_of_test"]
+
+
+def test_code_connection_does_not_read_the_past_for_long(deploy):
+    now = [0.0]
+    deployed = deploy(returning(1), {"late": ""}, clock=lambda: now[0])
+    connection = deployed.open()
+    code = serving._current[-1][0]
+    before = code.snapshot
+    for number, seconds in ((1, 0.0), (2, 31.0)):
+        now[0] = seconds
+        connection.root()["n"] = number
+        transaction.commit()
+        transaction.begin()
+        assert (code.snapshot > before) == (seconds > 30.0)
 
 
 # Changes by this process
