@@ -31,6 +31,9 @@ logger = logging.getLogger("persistmod")
 
 POLICIES = ("postpone", "apply", "raise")
 
+# After how many seconds one who waits looks again, though nobody called.
+_PATIENCE = 0.05
+
 # Every snapshot of a database is newer than this.
 _CLOSED = b""
 
@@ -206,7 +209,7 @@ class Boundaries:
     def _wait(self, seconds: float) -> None:
         self.waiting += 1
         try:
-            self._condition.wait(seconds)
+            self._condition.wait(min(seconds, _PATIENCE))  # a thread that dies inside tells nobody
         finally:
             self.waiting -= 1
 
@@ -227,9 +230,10 @@ class Boundaries:
 
     def left(self) -> None:
         """Note that a transaction has ended."""
-        if self.waiting:
-            with self._condition:
-                self._condition.notify_all()
+        # Who has the lock may want that of the database, which is held where `DB.close` ends transactions.
+        if self.waiting and self._condition.acquire(timeout=_PATIENCE):
+            self._condition.notify_all()
+            self._condition.release()
 
     # Holding
 

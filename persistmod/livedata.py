@@ -369,7 +369,8 @@ def disown(connection: Connection) -> None:
     """Take back `own`: what the connection watched is watched by nobody."""
     _owners.pop(connection.db(), None)
     live = vars(connection).pop(_ATTRIBUTE)
-    connection.transaction_manager.unregisterSynch(live)
+    if connection.transaction_manager is not None:  # as that of a database which is closed already
+        connection.transaction_manager.unregisterSynch(live)
 
 
 def importing(connection: Connection | None) -> AbstractContextManager[None]:

@@ -82,8 +82,9 @@ class CodeConnection:
 
     def _close(self) -> None:
         self.manager.abort()
-        self.connection.close()
-        self.scout.close()
+        for connection in (self.connection, self.scout):
+            if connection.opened:  # the database may be closed already
+                connection.close()
 
     # What was committed
 

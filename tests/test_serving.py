@@ -280,6 +280,38 @@ def test_thread_that_ended_inside_holds_up_nobody(deploy):
     assert app.f() == 2 and time.monotonic() - begun < LONG / 2
 
 
+def test_thread_that_ends_inside_while_others_wait(deploy, other_worker):
+    deployed = deploy(returning(1), returning(2), quiesce_timeout=LONG)
+    import app
+
+    end = threading.Event()
+    thread = threading.Thread(target=lambda: (deployed.open(), transaction.begin(), end.wait(LONG)))
+    thread.start()
+    while not persistmod.status().inside:
+        time.sleep(0.001)
+    deployed.deploy()
+    beginning = other_worker(deployed.open)
+    assert is_waiting(beginning)
+    end.set()
+    beginning.result(LONG / 2)
+    assert app.f() == 2
+
+
+def test_database_that_is_closed_while_one_waits(deploy, worker, other_worker):
+    deployed = deploy(returning(1), returning(2), quiesce_timeout=LONG)
+    import app  # noqa: F401
+
+    worker(lambda: (deployed.open(), transaction.begin())).result()
+    other_worker(deployed.open).result()
+    deployed.deploy()
+    beginning = other_worker(transaction.begin)
+    assert is_waiting(beginning)
+    begun = time.monotonic()
+    deployed.db.close()
+    assert beginning.exception(LONG / 2) is not None
+    assert time.monotonic() - begun < LONG / 2
+
+
 def test_closed_connection_holds_up_nobody(deploy, worker):
     deployed = deploy(returning(1), returning(2), quiesce_timeout=LONG)
     import app
