@@ -23,6 +23,11 @@ from persistmod.errors import DamagedRecordError, HookError
 from persistmod.loading import ROOT, Entry, Record, spec_of
 
 
+# The end of the name of the thread that brings the answers of a ZEO server: what it imports itself (the first commit asks for a codec)
+# must come from files, since it would wait for its own answer.
+_ANSWERING = " zeo client networking thread"
+
+
 class RegistryFinder(MetaPathFinder):
     """Finds the modules of one registry."""
 
@@ -41,7 +46,7 @@ class RegistryFinder(MetaPathFinder):
     def find_spec(
         self, fullname: str, path: Sequence[str] | None = None, target: types.ModuleType | None = None
     ) -> ModuleSpec | None:
-        if _is_closed(self.registry):
+        if _is_closed(self.registry) or threading.current_thread().name.endswith(_ANSWERING):
             return None
         with self.reading, _naming(fullname):
             self.before_reading()

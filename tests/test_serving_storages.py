@@ -81,3 +81,10 @@ def test_restarted_process_runs_what_the_others_run(uri):
         running = server("result = app.f(), app.TABLE")
         with serving(uri) as fresh:
             assert fresh("import app; result = app.f(), app.TABLE") == running == [[2, 1], {"a": [1]}]
+
+
+def test_thread_that_brings_answers_imports_from_files(storage_uri):
+    with serving(storage_uri("zeo")) as server:
+        server("db.storage._cache.clear(); db.cacheMinimize(); answered = threading.Event(); loop = db.storage._server.loop")
+        server("loop.call_soon_threadsafe(lambda: (__import__('colorsys'), answered.set()))")
+        assert server("result = answered.wait(20), 'colorsys' in sys.modules") == [True, True]
