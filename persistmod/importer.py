@@ -22,7 +22,6 @@ from persistmod import livedata
 from persistmod.errors import DamagedRecordError, HookError
 from persistmod.loading import ROOT, Entry, Record, spec_of
 
-
 # The end of the name of the thread that brings the answers of a ZEO server: what it imports itself (the first commit asks for a codec)
 # must come from files, since it would wait for its own answer.
 _ANSWERING = " zeo client networking thread"
