@@ -95,7 +95,10 @@ def _is_closed(registry: Mapping[str, Record]) -> bool:
 
 
 def _is_run_by_storage(registry: Mapping[str, Record]) -> bool:
-    """Return whether the storage of a registry itself runs this thread: it cannot wait for what it has to do itself."""
+    """Return whether the storage of a registry itself runs this thread: it cannot wait for what it has to do itself.
+
+    The first commit over ZEO, for one, asks for a codec in the thread that brings the answers of the server.
+    """
     connection = getattr(registry, "_p_jar", None)
     if connection is None or threading.get_ident() == threading.main_thread().ident:
         return False
