@@ -224,9 +224,10 @@ class Boundaries:
         self.settle(None, may_wait=False)
         return self._code.is_pending and self._deadline is not None and self._clock() < self._deadline
 
-    def close(self) -> None:
-        """Have transactions that begin look for code again."""
+    def look_again(self) -> None:
+        """Have transactions that begin, and those that wait to, look for code again."""
         self.settled = _CLOSED
+        self.left()
 
     def left(self) -> None:
         """Note that a transaction has ended."""

@@ -157,6 +157,12 @@ class PersistentModule(Imaged):
         """The text of the source."""
         return to_text(self.source_bytes, self.name)
 
+    @property
+    def running_source(self) -> bytes:
+        """The source of the version that runs in this process; a newer one may be in the database that cannot be applied here."""
+        is_behind = livedata.version_of(self) == self.version - 1
+        return self.before[0].data if is_behind and self.before is not None and self.before[0] is not None else self.source_bytes
+
     def take_source(self, data: bytes) -> None:
         """Take another source, of which nothing is known yet; for a module that is not live."""
         self.version += 1

@@ -233,7 +233,7 @@ def install(
         raise HookError(f"persistmod is installed already, for {importer.installed()!r}; uninstall() it first")
     code = CodeConnection(source, clock)
     boundaries = Boundaries(source, code, quiesce_timeout, policy, clock)
-    code.live.on_handing_over, code.live.on_imported = boundaries.close, boundaries.left
+    code.live.on_change = boundaries.look_again
     code.apply()
     boundaries.attach([code.connection, code.scout])
     _current.append((code, boundaries))

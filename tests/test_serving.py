@@ -2,6 +2,8 @@
 
 import asyncio
 import contextlib
+import inspect
+import linecache
 import logging
 import re
 import sys
@@ -408,6 +410,19 @@ def test_version_that_cannot_be_applied_leaves_the_old_one(failing, caplog):
     status = persistmod.status()
     assert (list(status.failures), status.modules, status.pending) == (["app"], {"app": 1}, ())
     assert status.failures["app"].startswith("FileNotFoundError: ")
+
+
+def test_tools_show_the_source_that_runs(failing):
+    failing.open()
+    import app
+
+    failing.deploy()
+    transaction.begin()
+    linecache.checkcache()
+    assert inspect.getsource(app.f) == returning(1)
+    failing.needed.write_text("there")
+    transaction.begin()
+    assert inspect.getsource(app.f) == returning(2)
 
 
 def test_it_is_tried_again_at_the_next_boundary(failing):
