@@ -84,6 +84,10 @@ class StorageError(PersistmodError, OSError):
     __str__ = Exception.__str__
 
 
+class SyncError(PersistmodError, ValueError):
+    """A directory and the registry cannot be brought in step without a decision; nothing is changed."""
+
+
 class DamagedRecordError(PersistmodError, ImportError):
     """A record in the database cannot be read."""
 

@@ -180,13 +180,12 @@ class PersistentModule(Imaged):
         """The data files of a package: `{path relative to the package: bytes}`."""
         return Files(self._resources)
 
-    def add_resources(self, files: Mapping[str, bytes]) -> None:
-        """Add data files to a package: `{path relative to it: bytes}`."""
-        if not files:
-            return
-        if self._resources is None:
-            self._resources = Resources()
-        self._resources.files = {**self._resources.files, **{path: Resource(data) for path, data in files.items()}}
+    def change_resources(self, files: Mapping[str, bytes | None]) -> None:
+        """Change data files of a package: `{path relative to it: bytes, or None to remove it}`."""
+        if files:
+            self._resources = self._resources or Resources()
+            changed = {**self._resources.files, **{path: None if data is None else Resource(data) for path, data in files.items()}}
+            self._resources.files = {path: file for path, file in changed.items() if file is not None}
 
     # The images
 

@@ -39,6 +39,7 @@ from persistmod.plans import Plan
 from persistmod.proving import Progress, Prover, payload_of
 from persistmod.records import PersistentModule
 from persistmod.source import current_tag, to_bytes
+from persistmod.syncing import Synced, Syncing, SyncPlan, export
 from persistmod.verifying import Finding
 
 _ROOT_KEY = "persistmod"
@@ -90,6 +91,7 @@ class _Anything:
 class Registry(Persistent, Listing):
     """The modules of a database by name."""
 
+    _synced: OOBTree | None = None
     _v_pending: Mapping[str, PersistentModule] = types.MappingProxyType({})
 
     def __init__(self) -> None:
@@ -171,14 +173,16 @@ class Registry(Persistent, Listing):
         return updating.plan(self[name], source, **options)
 
     def update_many(
-        self, sources: Mapping[str, str | bytes | None], *, packages: Collection[str] = (), mode: str = "update",
+        self, sources: Mapping[str, str | bytes | None], *, packages: Collection[str] = (),
+        data: Mapping[str, Mapping[str, bytes | None]] = types.MappingProxyType({}), failing: str = "refuse", mode: str = "update",
         removed: str = "leak", incompatible: str = "refuse", checks: Iterable[updating.Check] = (),
     ) -> dict[str, Plan]:
         """Update modules together, all or none: `{name: source}`; None removes a module, a new name adds one.
 
-        `packages` are the new names that are packages. All new bodies run aside together, each when it is first imported, so their order
-        and cycles are those of a fresh process. What is kept as source only, since it cannot be imported here, gets its new source, and
-        is imported if that can be. Returns `{name: plan}` of the other modules that were there. Raises as `persistmod.update` and `add`
+        `packages` are the new names that are packages. `data`: `{package: {path: bytes, or None to remove it}}`. `failing`: what becomes of
+        new modules that cannot be imported here, "refuse", or "store" to keep them as source only. All new bodies run aside together, each
+        when it is first imported, so their order and cycles are those of a fresh process. What is kept as source only gets its new source,
+        and is imported if that can be. Returns `{name: plan}` of the other modules that were there. Raises as `persistmod.update` and `add`
         do; then nothing is changed.
         """
         options = updating.Options(mode, removed, incompatible, tuple(checks))
@@ -194,7 +198,9 @@ class Registry(Persistent, Listing):
         stored = [name for name in known if adding.is_source_only(self[name])]
         texts = {name: to_bytes(known.pop(name), name) for name in stored}
         with adding.adding(self, new) if new else nullcontext():
-            run_new = partial(adding.run_all_new, new)
+            for package, files in data.items():
+                self[package].change_resources(files)
+            run_new = partial(adding.run_all_new, new, adding.import_or_store if failing == "store" else adding.run_new)
             plans = updating.update_all([(self[name], source) for name, source in known.items()], options, run_new)
         adding.renew(self, texts)
         for name in gone:
@@ -210,6 +216,47 @@ class Registry(Persistent, Listing):
         """Delete what `leaks` finds no user of, and return it. What a process elsewhere holds stays with that process."""
         self._check_writable()
         return leaking.reap(self, progress)
+
+    # Directories
+
+    def sync(self, directory: str | os.PathLike[str], name: str | None = None, *, prefer: str | None = None, **options: Any) -> SyncPlan:
+        """Bring a directory and the package `name` (by default its name) in step, both ways; return what was done.
+
+        What has changed on one side since they were last in step is changed on the other: modules at once, together, as `update_many`
+        does, with its options; files when the transaction commits. At the first time what one side lacks comes from the other. What
+        both have changed is refused, unless `prefer` says which side counts, "directory" or "registry". Raises SyncError for that, and as
+        `add_tree` and `update_many` do; then nothing is changed.
+        """
+        self._check_writable()
+        syncing_ = Syncing(self, Path(directory), name, prefer)
+        return syncing_.apply(syncing_.plan(), options)
+
+    def plan_sync(self, directory: str | os.PathLike[str], name: str | None = None, *, prefer: str | None = None) -> SyncPlan:
+        """Return what `sync` would do to which files; nothing is changed, and no module is run."""
+        return Syncing(self, Path(directory), name, prefer).plan()
+
+    def export(self, directory: str | os.PathLike[str], *names: str) -> list[str]:
+        """Write modules and packages, all if none is named, as files that Python imports without a database; return their paths.
+
+        They stand below the directory by their dotted names, byte for byte. StorageError if another file stands in a place; then
+        nothing is written.
+        """
+        tops = [name for name in self if name.rpartition(".")[0] not in self]
+        return export(self, Path(directory), names or tops)
+
+    def synced(self, key: str) -> Synced | None:
+        """Return what a directory had when it was last in step."""
+        found: Synced | None = self._synced.get(key) if self._synced is not None else None
+        return found
+
+    def keep_synced(self, key: str) -> Synced:
+        """Return the same, made if it is not there."""
+        if self._synced is None:
+            self._synced = OOBTree()
+        if key not in self._synced:
+            self._synced[key] = Synced()
+        kept: Synced = self._synced[key]
+        return kept
 
     def history(self, name: str) -> list[Revision]:
         """Return who changed what of a module, when and why, the newest first; of `module.Definition` the versions that changed it.
