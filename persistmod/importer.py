@@ -31,6 +31,7 @@ class RegistryFinder(MetaPathFinder):
         self.registry = registry
         # Gives what needs no reading of a module's record; a mapping that is no registry lists nothing.
         self._listed: Callable[[str], tuple[Record, Entry] | None] = getattr(registry, "listed", lambda name: None)
+        self._prefetch: Callable[[str], None] = getattr(registry, "prefetch", lambda name: None)
         # Guards the reading of records: a connection lets another thread see an object whose state is half loaded. Bodies never run
         # while it is held, since they import and so come back here from threads that wait for each other's modules.
         self.reading = threading.RLock()
@@ -46,6 +47,7 @@ class RegistryFinder(MetaPathFinder):
             return None
         with self.reading, _naming(fullname):
             self.before_reading()
+            self._prefetch(fullname)
             record, entry = self._listed(fullname) or (self.registry.get(fullname), None)
             if record is None:
                 livedata.body_begins(getattr(self.registry, "_p_jar", None))

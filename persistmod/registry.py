@@ -27,7 +27,7 @@ from ZODB._compat import PersistentUnpickler
 from ZODB.Connection import Connection
 from ZODB.utils import z64
 
-from persistmod import adding, history, imaging, journal, leaking, live, loading, trees, updating, verifying
+from persistmod import adding, history, imaging, journal, leaking, live, loading, prefetching, trees, updating, verifying
 from persistmod.adding import TreeReport
 from persistmod.errors import InvalidNameError, NameTakenError, NotRegisteredError, StorageError
 from persistmod.history import Revision
@@ -93,6 +93,7 @@ class Registry(Persistent, Listing):
 
     _synced: OOBTree | None = None
     _v_pending: Mapping[str, PersistentModule] = types.MappingProxyType({})
+    _v_asked: set[bytes] | None = None  # what has been fetched ahead
 
     def __init__(self) -> None:
         self._modules: OOBTree = OOBTree()
@@ -300,6 +301,20 @@ class Registry(Persistent, Listing):
         """Return a record and what an import needs to know of it, if that can be known without reading the record."""
         found = None if name in self._v_pending else self._listed.get(_key(name, current_tag()))
         return None if found is None else (found[0], found[1].entry(name))
+
+    def prefetch(self, name: str) -> None:
+        """Have the images of what is in a package fetched before they are read, where the storage can do that."""
+        connection = self._p_jar
+        if not prefetching.can_fetch_ahead(connection):
+            return
+        low, high, tag = f"{name} ", f"{name}/", f" {current_tag()}"  # all keys of the module, and of those below it
+        prefetching.fetch_range(connection, self._listed, low, high)
+        listed = {key.removesuffix(tag): found for key, found in self._listed.items(low, high) if key.endswith(tag)}
+        if len(listed) > 1:
+            packs = {id(found[1]): found[1] for found in listed.values() if found is not None}
+            records = [self._modules.get(name) for name, found in listed.items() if found is None]
+            asked = self._v_asked = self._v_asked or set()
+            prefetching.fetch_images(connection, packs.values(), [record for record in records if record is not None], asked)
 
     def unlist(self, name: str, tag: str = "") -> None:
         """Have an import read the record of a module again; without a tag, for every Python."""
