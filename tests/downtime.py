@@ -1,7 +1,8 @@
 """A service under load: each answer says from which version everything came that had a part in it.
 
     python downtime.py serve URI PORT        threads that hold code from their first request on
-    python downtime.py load PORT PORT        clients; a line on stdin stops them, then they write what they were answered
+    python downtime.py load PORT PORT        clients, who say when they are at work; a line on stdin stops them, then they write what they
+                                             were answered
 
 `sources(n)`: version n of two modules, for which `stamp(root, n)` leaves its mark in the data.
 """
@@ -19,6 +20,7 @@ BOARD = Path(__file__).resolve().parent.parent / "examples" / "board"
 THREADS = 4
 CLIENTS = 10
 PATIENCE = 30
+KINDS = (("GET", "/"), ("POST", "/"), ("GET", "/"), ("GET", "/slow"), ("GET", "/"))
 # Load ends by itself, whatever becomes of the test.
 MOST_REQUESTS, MOST_SECONDS = 100_000, 400
 
@@ -126,11 +128,12 @@ def make_application():
         if environ["REQUEST_METHOD"] == "POST":
             connection.root()["written"][f"{os.getpid()} {threading.get_ident()}"] = app.version()
             connection.readCurrent(stamp)
-        time.sleep(0.001)  # another thread comes
+        time.sleep(0.03 if environ["PATH_INFO"] == "/slow" else 0.001)  # longer than it takes to apply a version
         seen += [*held.versions(), *app.versions(), stamp.version()]
-        answer = {"process": os.getpid(), "thread": threading.get_ident(), "begun": begun, "seen": sorted(set(seen))}
+        attempts = environ.setdefault("attempts", [])
+        attempts.append({"begun": begun, "ended": time.monotonic(), "seen": sorted(set(seen))})
         start_response("200 OK", [("Content-Type", "application/json")])
-        return [json.dumps(answer | {"ended": time.monotonic()}).encode()]
+        return [json.dumps({"process": os.getpid(), "thread": threading.get_ident(), "attempts": attempts}).encode()]
 
     return application
 
@@ -156,11 +159,11 @@ def serve(uri, port):
 # The load
 
 
-def ask(port, method="GET"):
+def ask(port, method="GET", path="/"):
     """Return what a server answers, or what went wrong."""
     connection = HTTPConnection("127.0.0.1", port, timeout=PATIENCE)
     try:
-        connection.request(method, "/", body=b"")
+        connection.request(method, path, body=b"")
         response = connection.getresponse()
         text = response.read().decode()
         return json.loads(text) if response.status == 200 else {"failed": f"{response.status} {text}"}
@@ -178,11 +181,15 @@ def load(*ports):
         for count in itertools.count(number):
             if stopped.is_set() or len(answers) > MOST_REQUESTS or time.monotonic() > deadline:
                 return
-            answers.append(ask(int(ports[count % len(ports)]), "POST" if count % 4 == 0 else "GET"))
+            method, path = KINDS[count // len(ports) % len(KINDS)]
+            answers.append(ask(int(ports[count % len(ports)]), method, path))
 
     clients = [threading.Thread(target=be_client, args=(number,)) for number in range(CLIENTS)]
     for client in clients:
         client.start()
+    while len(answers) < 5 * CLIENTS:
+        time.sleep(0.01)
+    print("all are at work", flush=True)
     sys.stdin.readline()
     stopped.set()
     for client in clients:
