@@ -39,7 +39,7 @@ from persistmod.plans import Plan
 from persistmod.proving import Progress, Prover, payload_of
 from persistmod.records import PersistentModule
 from persistmod.source import current_tag, to_bytes
-from persistmod.syncing import Synced, Syncing, SyncPlan, export
+from persistmod.syncing import Directories
 from persistmod.verifying import Finding
 
 _ROOT_KEY = "persistmod"
@@ -88,10 +88,9 @@ class _Anything:
         """Its state does not matter."""
 
 
-class Registry(Persistent, Listing):
+class Registry(Persistent, Listing, Directories):
     """The modules of a database by name."""
 
-    _synced: OOBTree | None = None
     _v_pending: Mapping[str, PersistentModule] = types.MappingProxyType({})
     _v_asked: set[bytes] | None = None  # what has been fetched ahead
 
@@ -217,47 +216,6 @@ class Registry(Persistent, Listing):
         """Delete what `leaks` finds no user of, and return it. What a process elsewhere holds stays with that process."""
         self._check_writable()
         return leaking.reap(self, progress)
-
-    # Directories
-
-    def sync(self, directory: str | os.PathLike[str], name: str | None = None, *, prefer: str | None = None, **options: Any) -> SyncPlan:
-        """Bring a directory and the package `name` (by default its name) in step, both ways; return what was done.
-
-        What has changed on one side since they were last in step is changed on the other: modules at once, together, as `update_many`
-        does, with its options; files when the transaction commits. At the first time what one side lacks comes from the other. What
-        both have changed is refused, unless `prefer` says which side counts, "directory" or "registry". Raises SyncError for that, and as
-        `add_tree` and `update_many` do; then nothing is changed.
-        """
-        self._check_writable()
-        syncing_ = Syncing(self, Path(directory), name, prefer)
-        return syncing_.apply(syncing_.plan(), options)
-
-    def plan_sync(self, directory: str | os.PathLike[str], name: str | None = None, *, prefer: str | None = None) -> SyncPlan:
-        """Return what `sync` would do to which files; nothing is changed, and no module is run."""
-        return Syncing(self, Path(directory), name, prefer).plan()
-
-    def export(self, directory: str | os.PathLike[str], *names: str) -> list[str]:
-        """Write modules and packages, all if none is named, as files that Python imports without a database; return their paths.
-
-        They stand below the directory by their dotted names, byte for byte. StorageError if another file stands in a place; then
-        nothing is written.
-        """
-        tops = [name for name in self if name.rpartition(".")[0] not in self]
-        return export(self, Path(directory), names or tops)
-
-    def synced(self, key: str) -> Synced | None:
-        """Return what a directory had when it was last in step."""
-        found: Synced | None = self._synced.get(key) if self._synced is not None else None
-        return found
-
-    def keep_synced(self, key: str) -> Synced:
-        """Return the same, made if it is not there."""
-        if self._synced is None:
-            self._synced = OOBTree()
-        if key not in self._synced:
-            self._synced[key] = Synced()
-        kept: Synced = self._synced[key]
-        return kept
 
     def history(self, name: str) -> list[Revision]:
         """Return who changed what of a module, when and why, the newest first; of `module.Definition` the versions that changed it.
