@@ -29,6 +29,7 @@ from ZODB.utils import z64
 
 from persistmod import adding, history, imaging, journal, leaking, live, loading, prefetching, trees, updating, verifying
 from persistmod.adding import TreeReport
+from persistmod.directories import Directories
 from persistmod.errors import InvalidNameError, NameTakenError, NotRegisteredError, StorageError
 from persistmod.history import Revision
 from persistmod.images import Listing
@@ -39,7 +40,6 @@ from persistmod.plans import Plan
 from persistmod.proving import Progress, Prover, payload_of
 from persistmod.records import PersistentModule
 from persistmod.source import current_tag, to_bytes
-from persistmod.syncing import Directories
 from persistmod.verifying import Finding
 
 _ROOT_KEY = "persistmod"

@@ -10,20 +10,19 @@ the process die between commit and writing, the file is still known as one that 
 from __future__ import annotations
 
 import hashlib
-import os
 import platform
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, Protocol, cast
 
-from BTrees.OOBTree import OOBTree
 from persistent import Persistent
 
 from persistmod import adding, trees
 from persistmod.errors import NotRegisteredError, StorageError, SyncError
 from persistmod.filechanges import FileChanges
 from persistmod.plans import Plan
+from persistmod.proving import Progress
 from persistmod.records import PersistentModule
 from persistmod.trees import File, Tree, path_of
 
@@ -74,12 +73,20 @@ class SyncPlan:
 class Synced(Persistent):
     """What a directory and a package had when they were last in step.
 
-    `files`: `{path: digest}`; `pending`: `{path: digest, or None}` of what the directory had before the last commit wrote to it.
+    `files`: `{path: digest}`; `pending`: `{path: when it was modified, in ns, or None}` of files as they were before the last commit wrote
+    them: one that is still the same was not written.
     """
 
     def __init__(self) -> None:
         self.files: dict[str, str] = {}
-        self.pending: dict[str, str | None] = {}
+        self.pending: dict[str, int | None] = {}
+
+
+class Gate(Protocol):
+    """What lets changes through."""
+
+    def check(self, registry: Any, files: Mapping[str, bytes], gone: Collection[str], changed: Collection[str]) -> object:
+        """Raise UpdateError unless all is well with `{path: bytes}` of a package as it will be, of which some files are `changed`."""
 
 
 class Registry(Protocol):
@@ -125,7 +132,7 @@ def files_in(registry: Registry, name: str) -> dict[str, File]:
 class Syncing:
     """One directory and one package, as they are now."""
 
-    def __init__(self, registry: Registry, directory: Path, name: str | None, prefer: str | None) -> None:
+    def __init__(self, registry: Registry, directory: Path, name: str | None, prefer: str | None = None, *, one_way: bool = False) -> None:
         if prefer not in (None, *SIDES):
             raise ValueError(f"prefer must be one of {', '.join(SIDES)}, not {prefer!r}")
         self._registry = registry
@@ -139,7 +146,11 @@ class Syncing:
         self._key = f"{self.name} {platform.node()}:{directory.resolve()}"
         self._files = trees.files_of(self.tree)
         self._modules = files_in(registry, self.name)
+        self._is_one_way = one_way
         self._synced = registry.synced(self._key)
+        if one_way:  # as if the registry had been in step
+            self._synced = Synced()
+            self._synced.files = {path: _digest_of(file.data) or "" for path, file in self._modules.items()}
 
     def _read(self, name: str | None) -> Tree:
         if self._folder.is_dir():
@@ -176,7 +187,7 @@ class Syncing:
             return None
         synced = self._synced or Synced()
         known = synced.files.get(path)
-        is_new_here = here != known and not (path in synced.pending and here == synced.pending[path])
+        is_new_here = here != known and not (path in synced.pending and self._modified(path) == synced.pending[path])
         if is_new_here and there != known and self._prefer is None:
             reason = "both have changed it" if known is not None else "both have it, and it was never in step"
             return SyncStep(path, "conflict", "", _owner(file, module), "", reason)
@@ -186,28 +197,41 @@ class Syncing:
         action = "add" if before is None else "remove" if after is None else "change"
         return SyncStep(path, action, target, _owner(file, module))
 
+    def _modified(self, path: str) -> int | None:
+        file = self._folder / path
+        return file.stat().st_mtime_ns if file.exists() else None
+
     def _contents(self, step: SyncStep) -> bytes | None:
         """Return what a step adds or removes."""
         is_new_here = (step.target == "registry") == (step.action == "add")
         file = (self._files if is_new_here else self._modules).get(step.path)
         return None if file is None else file.data
 
-    def apply(self, plan: SyncPlan, options: Mapping[str, Any]) -> SyncPlan:
-        """Carry out a plan of this state: the registry now, the files when the transaction commits. SyncError if there are conflicts."""
+    def apply(
+        self, plan: SyncPlan, options: Mapping[str, Any], gate: Gate | None = None, progress: Progress | None = None
+    ) -> SyncPlan:
+        """Carry out a plan of this state: the registry now, the files when the transaction commits. SyncError if there are conflicts.
+
+        Files that a plan leaves out stay as they are on both sides, and are looked at again. A `gate` sees everything first.
+        """
         if plan.conflicts:
             what = ", ".join(step.path for step in plan.conflicts)
             problem = f"both {plan.directory} and the registry have changed {what}"
             raise SyncError(f"module {self.name!r}: {problem}; say which side counts: prefer='directory' or 'registry'", module=self.name)
         steps = _without_renames(plan.steps)
-        plans, stored = self._change_registry([step for step in steps if step.target == "registry"], options)
-        self._change_directory([step for step in steps if step.target == "directory"])
+        self._check(steps, gate)
+        plans, stored = self._change_registry([step for step in steps if step.target == "registry"], options, progress)
+        if not self._is_one_way:
+            self._change_directory([step for step in steps if step.target == "directory"], {step.path for step in steps})
         return replace(plan, plans=plans, stored=stored, applied=True)
 
-    def _change_registry(self, steps: list[SyncStep], options: Mapping[str, Any]) -> tuple[dict[str, Plan], dict[str, str]]:
+    def _change_registry(
+        self, steps: list[SyncStep], options: Mapping[str, Any], progress: Progress | None
+    ) -> tuple[dict[str, Plan], dict[str, str]]:
         if not steps:
             return {}, {}
         if self.name not in self._registry:
-            return {}, adding.add_tree(cast("adding.Registry", self._registry), self.tree, "auto", options.get("progress")).stored
+            return {}, adding.add_tree(cast("adding.Registry", self._registry), self.tree, "auto", progress).stored
         return change(self._registry, self.name, self._changes(steps), options)
 
     def _changes(self, steps: Iterable[SyncStep]) -> Changes:
@@ -239,12 +263,24 @@ class Syncing:
             return name in self._registry and self._registry[name].is_package != after[name].is_package
         return any(other.startswith(f"{name}.") for other in after)
 
-    def _change_directory(self, steps: list[SyncStep]) -> None:
+    def _check(self, steps: list[SyncStep], gate: Gate | None) -> None:
+        changed = [step for step in steps if step.target == "registry"]
+        if gate is not None and changed:
+            top = self.name.replace(".", "/")
+            files = {f"{top}/{path}": file.data for path, file in {**self._modules, **self._files}.items()}
+            gone = {f"{top}/{step.path}" for step in changed if step.action == "remove"}
+            gate.check(self._registry, files, gone, [f"{top}/{step.path}" for step in changed if step.action != "remove"])
+
+    def _change_directory(self, steps: list[SyncStep], done: set[str]) -> None:
+        """Have files written, and keep what is in step then; what differs and was not done stays as it was known."""
         changes = {step.path: self._modules[step.path].data if step.path in self._modules else None for step in steps}
         synced = self._registry.keep_synced(self._key)
         now = {**{path: _digest(file) for path, file in self._files.items()}, **{path: _digest_of(data) for path, data in changes.items()}}
+        for path in {*self._files, *self._modules} - done:
+            if _digest(self._files.get(path)) != _digest(self._modules.get(path)):
+                now[path] = synced.files.get(path)
         files = {path: digest for path, digest in now.items() if digest is not None}
-        pending = {path: _digest(self._files.get(path)) for path in changes}
+        pending = {path: self._modified(path) for path in changes}
         if (synced.files, synced.pending) != (files, pending):
             synced.files, synced.pending = files, pending
         if changes:
@@ -340,48 +376,3 @@ def export(registry: Registry, directory: Path, names: Iterable[str]) -> list[st
         (directory / path).parent.mkdir(parents=True, exist_ok=True)
         (directory / path).write_bytes(data)
     return sorted(files)
-
-
-class Directories:
-    """What a registry offers for directories."""
-
-    _synced: OOBTree | None = None
-
-    def sync(self, directory: str | os.PathLike[str], name: str | None = None, *, prefer: str | None = None, **options: Any) -> SyncPlan:
-        """Bring a directory and the package `name` (by default its name) in step, both ways; return what was done.
-
-        What has changed on one side since they were last in step is changed on the other: modules at once, together, as `update_many`
-        does, with its options; files when the transaction commits. At the first time what one side lacks comes from the other. What
-        both have changed is refused, unless `prefer` says which side counts, "directory" or "registry". Raises SyncError for that, and as
-        `add_tree` and `update_many` do; then nothing is changed.
-        """
-        syncing = Syncing(cast("Registry", self), Path(directory), name, prefer)
-        return syncing.apply(syncing.plan(), options)
-
-    def plan_sync(self, directory: str | os.PathLike[str], name: str | None = None, *, prefer: str | None = None) -> SyncPlan:
-        """Return what `sync` would do to which files; nothing is changed, and no module is run."""
-        return Syncing(cast("Registry", self), Path(directory), name, prefer).plan()
-
-    def export(self, directory: str | os.PathLike[str], *names: str) -> list[str]:
-        """Write modules and packages, all if none is named, as files that Python imports without a database; return their paths.
-
-        They stand below the directory by their dotted names, byte for byte. StorageError if another file stands in a place; then
-        nothing is written.
-        """
-        registry = cast("Registry", self)
-        tops = [name for name in registry if name.rpartition(".")[0] not in registry]
-        return export(registry, Path(directory), names or tops)
-
-    def synced(self, key: str) -> Synced | None:
-        """Return what a directory had when it was last in step."""
-        found: Synced | None = self._synced.get(key) if self._synced is not None else None
-        return found
-
-    def keep_synced(self, key: str) -> Synced:
-        """Return the same, made if it is not there."""
-        if self._synced is None:
-            self._synced = OOBTree()
-        if key not in self._synced:
-            self._synced[key] = Synced()
-        kept: Synced = self._synced[key]
-        return kept

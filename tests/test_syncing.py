@@ -136,6 +136,17 @@ def test_process_that_dies_before_it_writes_loses_nothing(database, folder, monk
         assert read(folder)["b.py"] == b"N = 2\n"
 
 
+def test_file_that_becomes_what_it_was_before_it_was_written_is_a_change(database, folder):
+    with database.open() as registry:
+        sync(registry, folder)
+        registry.update("pack.b", "N = 2\n")
+        transaction.commit()
+        sync(registry, folder)
+        assert read(folder)["b.py"] == b"N = 2\n"
+        write(folder, {"b.py": "N = 1\n"})
+        assert sync(registry, folder) == [("registry", "change", "b.py")]
+
+
 def test_what_both_changed_is_refused_unless_one_side_counts(database, folder):
     with database.open() as registry:
         sync(registry, folder)
