@@ -6,6 +6,7 @@ from persistmod.errors import (
     BodyError,
     ConversionError,
     DamagedRecordError,
+    GateError,
     HookError,
     InvalidNameError,
     NameTakenError,
@@ -20,6 +21,7 @@ from persistmod.errors import (
     SyncError,
     UpdateError,
 )
+from persistmod.gates import Gate
 from persistmod.history import Revision
 from persistmod.importer import importing
 from persistmod.leaking import Leaked
@@ -38,6 +40,8 @@ __all__ = [
     "ConversionError",
     "DamagedRecordError",
     "Finding",
+    "Gate",
+    "GateError",
     "HookError",
     "InvalidNameError",
     "Leaked",
