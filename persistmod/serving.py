@@ -59,6 +59,7 @@ class CodeConnection:
             self._close()
             raise
         self.finder.before_reading = self._catch_up
+        self.connection.setstate = self._read
         self.live = livedata.own(self.connection)
         self.importers = self.live.importers
         self._snapshot_of = reader_of_snapshots(db)
@@ -66,6 +67,8 @@ class CodeConnection:
         self._changed: set[Any] = set()  # oids of records that run here; None stands for any
         self._is_behind = False
         self._is_applying = False
+        self._is_lost = False  # whether reading failed: a storage may connect again only when a transaction begins
+        self.on_lost: Callable[[], object] = lambda: None
         self._error = ""
         self._retries = 0
         self._next_retry = 0.0
@@ -78,6 +81,7 @@ class CodeConnection:
 
     def _close(self) -> None:
         self.manager.abort()
+        vars(self.connection).pop("setstate", None)
         self.connection.close()
         self.scout.close()
 
@@ -85,8 +89,8 @@ class CodeConnection:
 
     @property
     def is_pending(self) -> bool:
-        """Whether something waits to be applied, or to be stored."""
-        return bool(self._changed or self.live.handed_over or not self.connection._needs_to_join)
+        """Whether something waits to be applied, or to be stored, or the connection should be used anew."""
+        return bool(self._changed or self._is_lost or self.live.handed_over or not self.connection._needs_to_join)
 
     @property
     def wants_retry(self) -> bool:
@@ -99,9 +103,13 @@ class CodeConnection:
         return self._snapshot_of(self.connection)
 
     def look(self) -> bytes:
-        """Find out what has been committed; return the snapshot that this was read from."""
+        """Find out what has been committed; return the snapshot that this was read from. Raises what the storage raises."""
         storage = self.scout._storage
-        oids = storage.poll_invalidations()
+        try:
+            oids = storage.poll_invalidations()
+        except Exception:
+            self._is_lost = True
+            raise
         seen = self._snapshot_of(self.scout)
         if hasattr(storage, "afterCompletion"):
             storage.afterCompletion()  # a server need not keep what the scout has seen
@@ -119,12 +127,22 @@ class CodeConnection:
             self._is_behind = False
             self.connection.newTransaction(None, False)
 
+    def _read(self, record: Any) -> None:
+        """Read the state of a record, as any connection does; note when that fails."""
+        try:
+            type(self.connection).setstate(self.connection, record)
+        except Exception:
+            if not self._is_applying:
+                self._is_lost = True
+                self.on_lost()
+            raise
+
     # Applying
 
     def apply(self) -> None:
         """Apply what was committed, and watch what other connections loaded; what fails is kept, to be tried again."""
         begun = self._clock()
-        self._is_applying = True
+        self._is_applying, self._is_lost = True, False
         try:
             self._apply()
         except Exception as error:  # of a storage, or of a damaged record
@@ -223,6 +241,7 @@ def install(
     code = CodeConnection(source, clock)
     boundaries = Boundaries(source, code, quiesce_timeout, policy, clock)
     code.live.on_handing_over, code.live.on_imported = boundaries.close, boundaries.left
+    code.on_lost = boundaries.close
     code.apply()
     boundaries.attach([code.connection, code.scout])
     _current.append((code, boundaries))

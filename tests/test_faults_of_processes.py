@@ -1,0 +1,132 @@
+"""Processes that end, stop or fork at the wrong time: the database is whole, and every process runs one whole version."""
+
+import contextlib
+import re
+import time
+from pathlib import Path
+
+import pytest
+from remote import Remote, RemoteError, deploying, serving
+from servers import running_postgres, running_zeo
+
+TESTS = str(Path(__file__).parent)
+USING_KILLING = f"sys.path.insert(0, {TESTS!r}); import killing"
+
+# Begins transactions until the version, which a ZEO client may be told of later, is there.
+SEE = """
+for _ in range(500):
+    transaction.begin()
+    if connection.root()["version"] == {version}: break
+    time.sleep(0.01)
+result = sorted({{*killing.seen(connection.root()), *(f() for f in held)}})
+"""
+HOLD = USING_KILLING + "; import shop.prices; held = shop.f, shop.prices.f"
+
+
+class Killer(Remote):
+    """A process that forks those that are killed, and those that look afterwards."""
+
+    def __init__(self, uri):
+        super().__init__()
+        self._uri = uri
+        self(USING_KILLING)
+        self.run("begin")
+
+    def run(self, action, *arguments):
+        return self(f"result = killing.in_child(killing.{action}, {self._uri!r}, *{arguments!r})")
+
+
+def kill_at(points, killer, server):
+    """Kill an update at points; after each look whether there is one whole version and it goes on. Return what points were not come to."""
+    missed, version = [], killer.run("look")[0]
+    for point in points:
+        reached = killer.run("deploy_until", *point)
+        if reached is not None:
+            missed.append(point)
+        found = killer.run("look")
+        assert found == [version + 1] or reached is None and found == [version], (point, found)
+        version = found[0]
+        if server:
+            assert server(SEE.format(version=version)) == [version], point
+        assert killer.run("deploy_next") == [[version], [version + 1]], point
+        version += 1
+        if server:
+            assert server(SEE.format(version=version)) == [version], point
+    return missed
+
+
+@pytest.mark.parametrize("count", [6, pytest.param(150, marks=pytest.mark.long)])
+@pytest.mark.parametrize("kind", ["file", "zeo"])
+def test_killed_updater(kind, count, storage_uri):
+    uri = storage_uri(kind)
+    with contextlib.ExitStack() as stack:
+        killer = stack.enter_context(Killer(uri))
+        server = stack.enter_context(serving(uri)) if kind != "file" else None
+        if server:
+            server(HOLD)
+        points = killer.run("points_of")
+        chosen = points[len(points) // count // 2 :: len(points) // count]
+        missed = kill_at(chosen, killer, server)
+        assert len(chosen) - len(missed) >= 0.9 * count, missed
+        assert killer.run("verify") == []
+
+
+# What storages raise while their server is away, or has just come back.
+AWAY = {"ClientDisconnected", "OperationalError", "InterfaceError", "ReadConflictError", "StorageError"}
+DEPLOY_UNTIL_IT_FAILS = """
+done = version = connection.root()["version"]
+try:
+    while True:
+        version = connection.root()["version"] + 1
+        killing.deploy(registry, version)
+        done = version
+except Exception as error:
+    result = done, version, type(error).__name__
+"""
+# As servers do that try again.
+ABORT = """
+try:
+    transaction.abort()
+except Exception as error:
+    assert type(error).__name__ in {away!r}
+"""
+
+
+@pytest.mark.parametrize("rounds", [1, pytest.param(10, marks=pytest.mark.long)])
+@pytest.mark.parametrize("running", [running_zeo, running_postgres])
+def test_killed_server(running, rounds):
+    with contextlib.ExitStack() as stack:
+        database = stack.enter_context(running())
+        uri = re.sub("timeout=20", "timeout=1", database.new_uri())
+        killer = stack.enter_context(Killer(uri))
+        servers = [stack.enter_context(serving(uri)) for _ in range(2)]
+        deployer = stack.enter_context(deploying(uri))
+        deployer(USING_KILLING)
+        for server in servers:
+            server(HOLD + "; watch = killing.Watch(db, held)")
+        for number in range(rounds):
+            deployer.send(DEPLOY_UNTIL_IT_FAILS)
+            time.sleep(0.5 + 0.017 * number)
+            database.kill()
+            done, tried, error = deployer.answer()
+            assert error in AWAY and done in (tried, tried - 1)
+            for server in servers:
+                versions = server("result = [f() for f in held]")
+                assert len(set(versions)) == 1 and versions[0] in range(1, tried + 1)
+                with pytest.raises(RemoteError) as caught:
+                    server("transaction.begin(); connection.root()['n'] = 1; transaction.commit()")
+                assert caught.value.name in AWAY
+                server(ABORT.format(away=AWAY))
+            deployer(ABORT.format(away=AWAY))
+            database.start()
+            (version,) = killer.run("look")
+            assert done <= version <= tried
+            for server in servers:
+                assert server(f"import late.part{number} as part; result = part.f()") == number
+                assert server(SEE.format(version=version)) == [version]
+            assert killer.run("deploy_next") == [[version], [version + 1]]
+            for server in servers:
+                assert server(SEE.format(version=version + 1)) == [version + 1]
+        for server in servers:
+            found = server("result = watch.stop()")
+            assert set(found["errors"]) <= AWAY and version + 1 in found["versions"]
