@@ -141,6 +141,13 @@ class Boundaries:
                     self._settle(connection, may_wait)
                 connection.is_inside = begins
 
+    def settle_after(self, connection: Any, read_again: Callable[[], object]) -> None:
+        """Settle at the end of a transaction, which has not failed if what others committed cannot be looked up."""
+        try:
+            self.settle(connection, False, read_again)
+        except Exception:  # of a storage
+            logger.exception("what was committed cannot be looked up; what runs goes on")
+
     def _settle(self, connection: Any, may_wait: bool) -> None:
         begun = self._clock()
         while True:
@@ -298,7 +305,8 @@ def _telling(klass: type[Connection], boundaries: Boundaries) -> type[Connection
         if self.before is None:
             self.thread, self.is_inside = get_ident(), transaction is not None
             if snapshot_of(self) != boundaries.settled:
-                boundaries.settle(self, not self.is_completing, partial(begin, self, transaction, False))
+                read_again = partial(begin, self, transaction, False)
+                boundaries.settle_after(self, read_again) if self.is_completing else boundaries.settle(self, True, read_again)
 
     def afterCompletion(self: Any, transaction: Any) -> None:
         if boundaries.holder is self:

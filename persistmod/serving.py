@@ -16,6 +16,7 @@ from typing import Any
 
 import transaction
 from ZODB.DB import DB
+from ZODB.mvccadapter import MVCCAdapter
 
 from persistmod import importer, livedata
 from persistmod.boundaries import POLICIES, Boundaries, reader_of_snapshots
@@ -59,7 +60,9 @@ class CodeConnection:
             self._close()
             raise
         self.finder.before_reading = self._catch_up
-        self.connection.setstate = self._read
+        self.finder.after_failure = self._connect_again
+        if not isinstance(db._mvcc_storage, MVCCAdapter):
+            self.connection.setstate = self._read
         self.live = livedata.own(self.connection)
         self.importers = self.live.importers
         self._snapshot_of = reader_of_snapshots(db)
@@ -67,7 +70,7 @@ class CodeConnection:
         self._changed: set[Any] = set()  # oids of records that run here; None stands for any
         self._is_behind = False
         self._is_applying = False
-        self._is_lost = False  # whether reading failed: a storage may connect again only when a transaction begins
+        self._is_lost = False  # whether reading failed, with a storage that connects again only when a transaction begins
         self.on_lost: Callable[[], object] = lambda: None
         self._error = ""
         self._retries = 0
@@ -105,11 +108,7 @@ class CodeConnection:
     def look(self) -> bytes:
         """Find out what has been committed; return the snapshot that this was read from. Raises what the storage raises."""
         storage = self.scout._storage
-        try:
-            oids = storage.poll_invalidations()
-        except Exception:
-            self._is_lost = True
-            raise
+        oids = storage.poll_invalidations()
         seen = self._snapshot_of(self.scout)
         if hasattr(storage, "afterCompletion"):
             storage.afterCompletion()  # a server need not keep what the scout has seen
@@ -136,6 +135,18 @@ class CodeConnection:
                 self._is_lost = True
                 self.on_lost()
             raise
+
+    def _connect_again(self) -> bool:
+        """After a module could not be found: return whether to look again, now that the connection is another one.
+
+        It reads what is newest; if that is not what runs here, a boundary comes first.
+        """
+        if not self._is_lost or self._changed:
+            return False
+        self.connection.newTransaction(None, False)
+        self._changed |= self.live.invalidated
+        self._is_lost = False
+        return not self._changed
 
     # Applying
 
