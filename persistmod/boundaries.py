@@ -25,7 +25,7 @@ from ZODB.Connection import Connection
 from ZODB.DB import DB
 from ZODB.mvccadapter import MVCCAdapter
 
-from persistmod.errors import QuiesceError
+from persistmod.errors import HookError, QuiesceError
 
 logger = logging.getLogger("persistmod")
 
@@ -108,6 +108,10 @@ class Boundaries:
                 connection.__class__ = self._klass
                 for name in _MARKS:
                     connection.__dict__.pop(name, None)
+
+    def refuse(self) -> None:
+        """In a forked process: have no connection begin a transaction, since the parent talks through the same sockets."""
+        self._db.klass.newTransaction, self._db.klass.afterCompletion = _refuse, _leave
 
     def _connections(self) -> list[Any]:
         found: list[Any] = []
@@ -332,6 +336,14 @@ def _telling(klass: type[Connection], boundaries: Boundaries) -> type[Connection
 
     methods = {"newTransaction": newTransaction, "afterCompletion": afterCompletion, "close": closing}
     return type(klass.__name__, (klass,), {**_MARKS, **methods, "__module__": klass.__module__})
+
+
+def _refuse(connection: Any, transaction: Any, sync: bool = True) -> None:
+    raise HookError("this process was forked after persistmod.install(); open the database and install it in each process, after the fork")
+
+
+def _leave(connection: Any, transaction: Any) -> None:
+    pass
 
 
 # What a connection knows of itself.

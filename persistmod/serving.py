@@ -8,7 +8,9 @@ The scout is a second connection: it learns what was committed while the code co
 from __future__ import annotations
 
 import asyncio
+import functools
 import logging
+import os
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -238,6 +240,9 @@ def install(
     on with the code that runs, "apply" applies the new code nevertheless, "raise" raises QuiesceError.
     Data of modules that change stay the process's own.
 
+    A process that is forked afterwards has nothing installed, and its connections begin no transaction: in a server that forks workers,
+    each worker opens the database and installs it.
+
     For a registry, the live modules belong to its connection, whose transactions are those of the caller.
 
     Raises HookError if something is installed already, StorageError if a database without registry cannot be written.
@@ -256,6 +261,21 @@ def install(
     code.apply()
     boundaries.attach([code.connection, code.scout])
     _current.append((code, boundaries))
+    _notice_forks()
+
+
+@functools.cache
+def _notice_forks() -> None:
+    os.register_at_fork(after_in_child=_forget)
+
+
+def _forget() -> None:
+    """In a forked process, let go of what the parent has installed, without a word to the database."""
+    while _current:
+        code, boundaries = _current.pop()
+        importer.uninstall()
+        livedata.disown(code.connection)
+        boundaries.refuse()
 
 
 def uninstall() -> None:

@@ -2,6 +2,8 @@
 
 import contextlib
 import re
+import resource
+import signal
 import time
 from pathlib import Path
 
@@ -130,3 +132,131 @@ def test_killed_server(running, rounds):
         for server in servers:
             found = server("result = watch.stop()")
             assert set(found["errors"]) <= AWAY and version + 1 in found["versions"]
+
+
+FILL = "import resource; soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE); resource.setrlimit(resource.RLIMIT_FSIZE, ({limit}, hard))"
+EMPTY = "resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))"
+# How much of the transaction the disk has room for: it fails when it is voted for.
+ROOM = [0, 1, 2000, 5000]
+
+
+def fail_to_deploy(deployer, version):
+    """Deploy a version and abort; return the name of the error."""
+    with pytest.raises(RemoteError) as caught:
+        deployer(f"killing.deploy(registry, {version})")
+    deployer("transaction.abort()")
+    return caught.value.name
+
+
+def test_full_disk(tmp_path):
+    uri = str(tmp_path / "app.fs")
+    with Killer(uri) as killer:
+        with deploying(uri) as deployer:
+            deployer(HOLD + "; root = connection.root()")
+            for version, room in enumerate(ROOM, 2):
+                deployer(FILL.format(limit=(tmp_path / "app.fs").stat().st_size + room))
+                for _ in range(2):
+                    assert fail_to_deploy(deployer, version) == "OSError"
+                    assert deployer("result = killing.seen(root), [f() for f in held]") == [[version - 1], [version - 1] * 2]
+                deployer(EMPTY)
+                deployer(f"killing.deploy(registry, {version})")
+                assert deployer("result = killing.seen(root), [f() for f in held]") == [[version], [version] * 2]
+        assert killer.run("deploy_next") == [[version], [version + 1]]
+        assert killer.run("verify") == []
+
+
+def test_full_disk_of_a_server():
+    with contextlib.ExitStack() as stack:
+        database = stack.enter_context(running_zeo())
+        uri = database.new_uri()
+        killer = stack.enter_context(Killer(uri))
+        server, deployer = stack.enter_context(serving(uri)), stack.enter_context(deploying(uri))
+        for remote in (server, deployer):
+            remote(HOLD + "; root = connection.root()")
+        size = next(database.folder.glob("*.fs")).stat().st_size
+        before = resource.prlimit(database.process.pid, resource.RLIMIT_FSIZE, (size, resource.RLIM_INFINITY))
+        fail_to_deploy(deployer, 2)
+        assert deployer("result = killing.seen(root), [f() for f in held]") == [[1], [1, 1]]
+        assert server(SEE.format(version=1)) == [1]
+        resource.prlimit(database.process.pid, resource.RLIMIT_FSIZE, before)
+        deployer("killing.deploy(registry, 2)")
+        assert server(SEE.format(version=2)) == [2]
+        assert killer.run("deploy_next") == [[2], [3]]
+        assert killer.run("verify") == []
+
+
+@pytest.mark.parametrize("kind", ["zeo", "postgresql"])
+def test_stopped_process(kind, storage_uri):
+    """A process that is stopped inside a transaction ends it as it began it, and then follows; it holds up no other."""
+    uri = storage_uri(kind)
+    with contextlib.ExitStack() as stack:
+        killer = stack.enter_context(Killer(uri))
+        stopped, other = (stack.enter_context(serving(uri)) for _ in range(2))
+        for server in (stopped, other):
+            server(HOLD)
+            assert server(SEE.format(version=1)) == [1]
+        stopped.process.send_signal(signal.SIGSTOP)
+        for version in (2, 3):
+            assert killer.run("deploy_next") == [[version - 1], [version]]
+            assert other(SEE.format(version=version)) == [version]
+        stopped.process.send_signal(signal.SIGCONT)
+        assert stopped("result = killing.seen(connection.root())") == [1]
+        assert stopped(SEE.format(version=3)) == [3]
+
+
+FORK = """
+import json, os
+reading, writing = os.pipe()
+child = os.fork()
+if not child:
+    found = []
+    for use in (transaction.begin, db.open, persistmod.status, persistmod.retry, persistmod.uninstall, lambda: __import__("late")):
+        try:
+            use()
+        except Exception as error:
+            found.append((type(error).__name__, str(error)))
+    transaction.abort()
+    os.write(writing, json.dumps(found).encode())
+    os._exit(0)
+"""
+
+
+@pytest.mark.parametrize("kind", ["zeo", "postgresql"])
+def test_process_that_is_forked_after_install(kind, storage_uri):
+    """It has nothing installed, and is told so; the parent goes on."""
+    uri = storage_uri(kind)
+    with Killer(uri) as killer, serving(uri) as server:
+        server(HOLD + "; transaction.begin()")
+        server(FORK)
+        *misuse, imported = server("found = os.read(reading, 100_000); os.waitpid(child, 0); result = json.loads(found)")
+        assert [name for name, text in misuse] == ["HookError"] * 5 and imported[0] == "ModuleNotFoundError"
+        assert all("forked after persistmod.install()" in text for name, text in misuse[:2])
+        assert all("comes first" in text for name, text in misuse[2:])
+        assert server("result = killing.seen(connection.root())") == [1]
+        assert killer.run("deploy_next") == [[1], [2]]
+        assert server(SEE.format(version=2)) == [2]
+
+
+INSTALL_IN_CHILDREN = """
+import json, os
+reading, writing = os.pipe()
+children = []
+for number in range(2):
+    children.append(os.fork())
+    if not children[-1]:
+        db = persistmod.open_db({uri!r})
+        persistmod.install(db)
+        os.write(writing, (json.dumps(killing.seen(db.open().root())) + os.linesep).encode())
+        os._exit(0)
+for child in children:
+    os.waitpid(child, 0)
+result = os.read(reading, 100_000).decode().split()
+"""
+
+
+@pytest.mark.parametrize("kind", ["zeo", "postgresql"])
+def test_workers_that_install_after_the_fork(kind, storage_uri):
+    uri = storage_uri(kind)
+    with Killer(uri), Remote() as server:
+        server(USING_KILLING)
+        assert server(INSTALL_IN_CHILDREN.format(uri=uri)) == ["[1]", "[1]"]

@@ -151,7 +151,7 @@ def test_commit_has_not_failed_when_the_connection_is_lost_afterwards(deployed, 
     """What follows the end of a transaction fails: that is no error of the transaction, and the next one can begin."""
     persistmod.install(deployed.db)
     connection = deployed.open()
-    import pack.user
+    import pack.user  # noqa: F401
 
     code, boundaries = persistmod.serving._current[0]
 
