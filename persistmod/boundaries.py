@@ -18,7 +18,7 @@ import weakref
 from collections.abc import Callable
 from functools import partial
 from operator import attrgetter
-from threading import get_ident
+from threading import current_thread, get_ident
 from typing import Any, Protocol
 
 from ZODB.Connection import Connection
@@ -30,6 +30,9 @@ from persistmod.errors import HookError, QuiesceError
 logger = logging.getLogger("persistmod")
 
 POLICIES = ("postpone", "apply", "raise")
+
+# Seconds: nobody tells of the end of a thread.
+_PAUSE = 0.1
 
 # Every snapshot of a database is newer than this.
 _CLOSED = b""
@@ -120,9 +123,9 @@ class Boundaries:
 
     def inside(self) -> list[Any]:
         """Return the connections that are inside a transaction."""
-        alive = sys._current_frames().keys()
+        running = sys._current_frames().keys()  # a thread that Python did not start counts as alive for ever
         found = [one for one in self._connections() if one.opened and (one.is_inside or not one._needs_to_join)]
-        return [one for one in found if one.thread in alive]
+        return [one for one in found if one.thread is not None and one.thread.is_alive() and one.thread.ident in running]
 
     # Boundaries
 
@@ -205,8 +208,7 @@ class Boundaries:
             return
         if not self._busy and not self._is_reported:
             self._is_reported = True
-            blocking = self._blocking(None)
-            names = ", ".join(sorted(thread.name for thread in threading.enumerate() if thread.ident in blocking))
+            names = ", ".join(self.blocking())
             logger.warning("new code has waited %g seconds for transactions of %s; policy: %s", self.timeout, names, self.policy)
         if self._busy or self.policy == "raise":
             what = "an update is under way" if self._busy else "new code waits for other transactions to end"
@@ -214,17 +216,22 @@ class Boundaries:
         if self.policy == "apply":
             self._apply()
 
+    def blocking(self) -> tuple[str, ...]:
+        """Return the names of the threads that are inside a transaction, or an import."""
+        blocking = self._blocking(None)
+        return tuple(sorted(thread.name for thread in threading.enumerate() if thread.ident in blocking))
+
     def _wait(self, seconds: float) -> None:
         self.waiting += 1
         try:
-            self._condition.wait(seconds)
+            self._condition.wait(min(seconds, _PAUSE))
         finally:
             self.waiting -= 1
 
     def _blocking(self, connection: Any) -> list[int]:
         """Return the threads that are inside a transaction, or an import, of others than a connection's manager."""
         manager = getattr(connection, "transaction_manager", None)
-        others = [one.thread for one in self.inside() if one is not connection and one.transaction_manager is not manager]
+        others = [one.thread.ident for one in self.inside() if one is not connection and one.transaction_manager is not manager]
         return others + list(self._code.importers)
 
     def must_wait(self) -> bool:
@@ -307,7 +314,7 @@ def _telling(klass: type[Connection], boundaries: Boundaries) -> type[Connection
     def newTransaction(self: Any, transaction: Any, sync: bool = True) -> None:
         begin(self, transaction, sync)
         if self.before is None:
-            self.thread, self.is_inside = get_ident(), transaction is not None
+            self.thread, self.is_inside = current_thread(), transaction is not None
             if snapshot_of(self) != boundaries.settled:
                 read_again = partial(begin, self, transaction, False)
                 boundaries.settle_after(self, read_again) if self.is_completing else boundaries.settle(self, True, read_again)
@@ -347,4 +354,4 @@ def _leave(connection: Any, transaction: Any) -> None:
 
 
 # What a connection knows of itself.
-_MARKS = {"thread": 0, "is_inside": False, "is_completing": False}
+_MARKS = {"thread": None, "is_inside": False, "is_completing": False}

@@ -38,7 +38,8 @@ class Status:
 
     `modules`: `{name: version}` of the modules that are loaded. `pending`: names of those of which a newer version waits for transactions
     to end. `failures`: `{name: error}` of those of which a newer version could not be applied; it is tried again at boundaries, and by
-    `retry()`. `inside`: how many transactions are under way, `waiting`: how many wait to begin.
+    `retry()`. `inside`: how many transactions are under way, `waiting`: how many wait to begin. `blocking`: names of the threads
+    whose transactions or imports new code waits for.
     """
 
     modules: Mapping[str, int]
@@ -46,6 +47,7 @@ class Status:
     failures: Mapping[str, str]
     inside: int
     waiting: int
+    blocking: tuple[str, ...] = ()
 
 
 class CodeConnection:
@@ -291,7 +293,8 @@ def uninstall() -> None:
 def status() -> Status:
     """Return what this process runs, what waits, and what failed. HookError without `install(db)`."""
     code, boundaries = _installed()
-    return Status(code.live.versions(), code.pending(), code.failures(), len(boundaries.inside()), boundaries.waiting)
+    pending, inside = code.pending(), len(boundaries.inside())
+    return Status(code.live.versions(), pending, code.failures(), inside, boundaries.waiting, boundaries.blocking() if pending else ())
 
 
 def retry() -> Status:
