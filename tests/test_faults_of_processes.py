@@ -260,3 +260,47 @@ def test_workers_that_install_after_the_fork(kind, storage_uri):
     with Killer(uri), Remote() as server:
         server(USING_KILLING)
         assert server(INSTALL_IN_CHILDREN.format(uri=uri)) == ["[1]", "[1]"]
+
+
+HANG = """
+import logging
+class Kept(logging.Handler):
+    def emit(self, record):
+        reports.append(record.getMessage())
+reports = []
+logging.getLogger("persistmod").addHandler(Kept())
+is_inside, may_end = threading.Event(), threading.Event()
+def hang():
+    manager = transaction.TransactionManager()
+    mine = db.open(manager)
+    manager.begin()
+    is_inside.set()
+    may_end.wait()
+    {end}
+thread = threading.Thread(target=hang, name="endless", daemon=True)
+thread.start()
+is_inside.wait()
+"""
+
+
+@pytest.mark.parametrize(("policy", "end"), [("postpone", "manager.abort()"), ("apply", "pass"), ("raise", "pass")])
+def test_thread_that_never_ends_its_transaction(policy, end, storage_uri):
+    """Its process does what the policy says and names the thread; other processes have the new version, and it has it in the end."""
+    uri = storage_uri("zeo")
+    with Killer(uri) as killer, serving(uri, quiesce_timeout=0.2, policy=policy) as server, serving(uri) as other:
+        for remote in (server, other):
+            remote(HOLD)
+        server(HANG.format(end=end))
+        assert killer.run("deploy_next") == [[1], [2]]
+        assert other(SEE.format(version=2)) == [2]
+        see = "for _ in range(20): transaction.begin(); time.sleep(0.02)\ntransaction.abort(); result = [f() for f in held], persistmod.status().blocking"
+        if policy == "raise":
+            with pytest.raises(RemoteError) as caught:
+                server(see)
+            assert caught.value.name == "QuiesceError"
+            server("transaction.abort()")
+        else:
+            assert server(see) == ([[1, 1], ["endless"]] if policy == "postpone" else [[2, 2], []])
+        assert server("result = reports") == [f"new code has waited 0.2 seconds for transactions of endless; policy: {policy}"]
+        server("may_end.set(); thread.join()")
+        assert server(SEE.format(version=2)) == [2]
