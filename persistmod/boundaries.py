@@ -18,14 +18,14 @@ import weakref
 from collections.abc import Callable
 from functools import partial
 from operator import attrgetter
-from threading import get_ident
+from threading import current_thread, get_ident
 from typing import Any, Protocol
 
 from ZODB.Connection import Connection
 from ZODB.DB import DB
 from ZODB.mvccadapter import MVCCAdapter
 
-from persistmod.errors import QuiesceError
+from persistmod.errors import HookError, QuiesceError
 
 logger = logging.getLogger("persistmod")
 
@@ -112,6 +112,10 @@ class Boundaries:
                 for name in _MARKS:
                     connection.__dict__.pop(name, None)
 
+    def refuse(self) -> None:
+        """In a forked process: have no connection begin a transaction, since the parent talks through the same sockets."""
+        self._db.klass.newTransaction, self._db.klass.afterCompletion = _refuse, _leave
+
     def _connections(self) -> list[Any]:
         found: list[Any] = []
         self._db._connectionMap(found.append)  # under the lock of the database
@@ -119,9 +123,9 @@ class Boundaries:
 
     def inside(self) -> list[Any]:
         """Return the connections that are inside a transaction."""
-        alive = sys._current_frames().keys()
+        running = sys._current_frames().keys()  # a thread that Python did not start counts as alive for ever
         found = [one for one in self._connections() if one.opened and (one.is_inside or not one._needs_to_join)]
-        return [one for one in found if one.thread in alive]
+        return [one for one in found if one.thread is not None and one.thread.is_alive() and one.thread.ident in running]
 
     # Boundaries
 
@@ -143,6 +147,13 @@ class Boundaries:
                     read_again()
                     self._settle(connection, may_wait)
                 connection.is_inside = begins
+
+    def settle_after(self, connection: Any, read_again: Callable[[], object]) -> None:
+        """Settle at the end of a transaction, which has not failed if what others committed cannot be looked up."""
+        try:
+            self.settle(connection, False, read_again)
+        except Exception:  # of a storage
+            logger.exception("what was committed cannot be looked up; what runs goes on")
 
     def _settle(self, connection: Any, may_wait: bool) -> None:
         begun = self._clock()
@@ -197,14 +208,18 @@ class Boundaries:
             return
         if not self._busy and not self._is_reported:
             self._is_reported = True
-            blocking = self._blocking(None)
-            names = ", ".join(sorted(thread.name for thread in threading.enumerate() if thread.ident in blocking))
+            names = ", ".join(self.blocking())
             logger.warning("new code has waited %g seconds for transactions of %s; policy: %s", self.timeout, names, self.policy)
         if self._busy or self.policy == "raise":
             what = "an update is under way" if self._busy else "new code waits for other transactions to end"
             raise QuiesceError(f"{what}, and {self.timeout:g} seconds were not enough; abort, and try again")
         if self.policy == "apply":
             self._apply()
+
+    def blocking(self) -> tuple[str, ...]:
+        """Return the names of the threads that are inside a transaction, or an import."""
+        blocking = self._blocking(None)
+        return tuple(sorted(thread.name for thread in threading.enumerate() if thread.ident in blocking))
 
     def _wait(self, seconds: float) -> None:
         self.waiting += 1
@@ -216,7 +231,7 @@ class Boundaries:
     def _blocking(self, connection: Any) -> list[int]:
         """Return the threads that are inside a transaction, or an import, of others than a connection's manager."""
         manager = getattr(connection, "transaction_manager", None)
-        others = [one.thread for one in self.inside() if one is not connection and one.transaction_manager is not manager]
+        others = [one.thread.ident for one in self.inside() if one is not connection and one.transaction_manager is not manager]
         return others + list(self._code.importers)
 
     def must_wait(self) -> bool:
@@ -301,9 +316,10 @@ def _telling(klass: type[Connection], boundaries: Boundaries) -> type[Connection
     def newTransaction(self: Any, transaction: Any, sync: bool = True) -> None:
         begin(self, transaction, sync)
         if self.before is None:
-            self.thread, self.is_inside = get_ident(), transaction is not None
+            self.thread, self.is_inside = current_thread(), transaction is not None
             if snapshot_of(self) != boundaries.settled:
-                boundaries.settle(self, not self.is_completing, partial(begin, self, transaction, False))
+                read_again = partial(begin, self, transaction, False)
+                boundaries.settle_after(self, read_again) if self.is_completing else boundaries.settle(self, True, read_again)
 
     def afterCompletion(self: Any, transaction: Any) -> None:
         if boundaries.holder is self:
@@ -331,5 +347,13 @@ def _telling(klass: type[Connection], boundaries: Boundaries) -> type[Connection
     return type(klass.__name__, (klass,), {**_MARKS, **methods, "__module__": klass.__module__})
 
 
+def _refuse(connection: Any, transaction: Any, sync: bool = True) -> None:
+    raise HookError("this process was forked after persistmod.install(); open the database and install it in each process, after the fork")
+
+
+def _leave(connection: Any, transaction: Any) -> None:
+    pass
+
+
 # What a connection knows of itself.
-_MARKS = {"thread": 0, "is_inside": False, "is_completing": False}
+_MARKS = {"thread": None, "is_inside": False, "is_completing": False}

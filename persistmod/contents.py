@@ -11,6 +11,7 @@ from dataclasses import astuple
 from typing import Any
 
 from persistent import Persistent
+from ZODB.POSException import POSKeyError, StateLoadError
 
 from persistmod.errors import DamagedRecordError
 from persistmod.imaging import ImageData
@@ -121,6 +122,7 @@ class Pack(Persistent):
 
 _FULL = 512 * 1024
 _WRONG = (AttributeError, KeyError, TypeError, ValueError, EOFError)  # what reading a record that is none of ours raises
+DAMAGE = (StateLoadError, POSKeyError, *_WRONG)  # what reading a damaged record raises; a storage that is away is no damage
 
 
 def damaged(module: str, what: str, cause: Exception) -> DamagedRecordError:

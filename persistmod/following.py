@@ -216,3 +216,14 @@ def leaked(leak: Leak, live: dict[str, Any]) -> dict[str, Any]:
     for name, text in leak.texts.items():
         exec(compile(text, f"<persistmod>/leaked/{name}", "exec", dont_inherit=True), live, found)
     return found
+
+
+def restore_leak(leak: Leak, leaks: Mapping[str, Leak], live: dict[str, Any]) -> AttributeError | None:
+    """Bind what left the source of a module in one update, as far as it is not bound; return the error if another leak must come first."""
+    names = [name for name, kept in leaks.items() if kept is leak and name not in live]
+    try:
+        found = leaked(leak, live) if names else {}
+    except AttributeError as error:
+        return error
+    live.update({name: found[name] for name in names if name in found})
+    return None

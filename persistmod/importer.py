@@ -36,6 +36,7 @@ class RegistryFinder(MetaPathFinder):
         # while it is held, since they import and so come back here from threads that wait for each other's modules.
         self.reading = threading.RLock()
         self.before_reading: Callable[[], object] = lambda: None
+        self.after_failure: Callable[[], bool] = lambda: False  # says whether to try again
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} of {self.registry!r}>"
@@ -48,11 +49,19 @@ class RegistryFinder(MetaPathFinder):
         with self.reading, _naming(fullname):
             self.before_reading()
             self._prefetch(fullname)
-            record, entry = self._listed(fullname) or (self.registry.get(fullname), None)
-            if record is None:
-                livedata.body_begins(getattr(self.registry, "_p_jar", None))
-                return None
-            return spec_of(record, entry)
+            try:
+                return self._find(fullname)
+            except Exception:
+                if not self.after_failure():
+                    raise
+            return self._find(fullname)
+
+    def _find(self, fullname: str) -> ModuleSpec | None:
+        record, entry = self._listed(fullname) or (self.registry.get(fullname), None)
+        if record is None:
+            livedata.body_begins(getattr(self.registry, "_p_jar", None))
+            return None
+        return spec_of(record, entry)
 
     def path_hook(self, path: str) -> PathEntryFinder:
         """Be the finder of `__path__` of a package in the database, for `pkgutil`; `sys.path_hooks` calls it."""

@@ -16,8 +16,8 @@ import weakref
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
-from itertools import chain
-from operator import is_
+from itertools import compress
+from operator import not_
 from threading import get_ident
 from typing import Any
 
@@ -28,7 +28,7 @@ from ZODB.utils import z64
 from persistmod import datastate
 from persistmod.errors import ConversionError
 from persistmod.saving import Saver
-from persistmod.watching import DataRecord, Failure, Watched, names_of
+from persistmod.watching import DataRecord, Failure, Watched, are_as_before, names_of
 
 logger = logging.getLogger("persistmod")
 
@@ -141,18 +141,10 @@ class LiveData:
             self._changed_before = dict(self._rebound())
 
     def _rebound(self) -> Iterator[tuple[tuple[str, str], Any]]:
-        for module, watched in () if self._is_as_before() else self._closed.items():
+        for module, watched in () if are_as_before(self._closed.values()) else self._closed.items():
             if watched.is_rebound():
                 changed, removed = watched.differences()
                 yield from (((module, name), value) for name, value in changed.items())
-
-    def _is_as_before(self) -> bool:
-        """Return whether every global of every module is the object that it was."""
-        before = [watched.before for watched in self._closed.values()]
-        now = [watched.namespace for watched in self._closed.values()]
-        if [*map(len, before)] != [*map(len, now)]:
-            return False
-        return all(map(is_, chain.from_iterable(map(dict.values, before)), chain.from_iterable(map(dict.values, now))))
 
     def _absorb(self) -> None:
         before, self._changed_before = self._changed_before, None
@@ -175,7 +167,7 @@ class LiveData:
         """Have what changed saved if this is a commit, and note what to take back if it is an abort."""
         if self._connection.opened is None or self._connection.isReadOnly() or owner_of(self._connection) is not None:
             return  # data that change stay the process's own
-        if self._is_as_before() and not any(watched.record._p_changed for watched in self._watched.values()):
+        if are_as_before(self._closed.values()) and not any(watched.record._p_changed for watched in self._watched.values()):
             return
         changed = False
         for watched in self._watched.values():
@@ -189,6 +181,13 @@ class LiveData:
             transaction.join(Saver(self.transaction_manager, self.save))
 
     def afterCompletion(self, transaction: Any) -> None:
+        """Take over what others committed; that something cannot be read now is no failure of the transaction, which is over."""
+        try:
+            self._complete(transaction)
+        except Exception:  # of a storage, or of a damaged record
+            logger.exception("what was committed cannot be read; what runs goes on")
+
+    def _complete(self, transaction: Any) -> None:
         is_committed = transaction.status == "Committed"
         for name in [name for name, watched in self._watched.items() if watched.record._p_jar is None]:
             self._drop(name)  # its addition was aborted
@@ -250,11 +249,14 @@ class LiveData:
             for watched in list(self._watched.values())
             if watched.is_among(invalidated) and (watched.is_applied or watched.record.data_serial() != watched.serial)
         ]
-        failed = self._follow_code([watched for watched in changed if watched.serial[0] != watched.record.data_serial()[0]])
+        is_newer = [watched.serial[0] != watched.record.data_serial()[0] for watched in changed]
+        for watched in compress(changed, map(not_, is_newer)):
+            watched.record.read_ahead()
+        failed = self._follow_code(list(compress(changed, is_newer)))
         for watched in changed:
             if all(watched is not other for other in failed):
                 if watched.serial[1:] != watched.record.data_serial()[1:] and watched.namespace:
-                    self._follow(watched)
+                    watched.follow_data()
                 if watched.is_applied:
                     watched.record.take_over(watched.module)
                 watched.take()
@@ -317,17 +319,11 @@ class LiveData:
         if watched.is_rebound():
             watched.put_back()
         if watched.is_marked:
-            self._follow(watched)
+            watched.serial = (watched.serial[0], None)  # until it is read, which may fail
+            self.invalidated.add(watched.record._p_oid)
+            watched.follow_data()
             watched.take()
         watched.is_saved = watched.is_marked = watched.is_renewed = False
-
-    def _follow(self, watched: Watched) -> None:
-        """Make the data of a live module what the database says."""
-        data = watched.record.base_data(watched.namespace)
-        stored, removed = watched.record.stored_data()
-        datastate.put(watched.namespace, {**data, **stored})
-        for name in (*removed, *(set(watched.stored) - data.keys() - stored.keys())):
-            watched.namespace.pop(name, None)
 
 
 def of(connection: Connection) -> LiveData:
@@ -350,7 +346,10 @@ def owner_of(connection: Connection | None) -> LiveData | None:
 
 def own(connection: Connection) -> LiveData:
     """Have a connection own the live modules of its database, and those that others loaded; it stores no data of theirs."""
+    known = vars(connection).pop(_ATTRIBUTE, None)  # from an earlier use of the connection, with another manager
     live = _owners[connection.db()] = of(connection)
+    if known is not None:
+        known.hand_over(live)
     connections: list[Any] = []
     connection.db()._connectionMap(connections.append)
     for other in connections:

@@ -24,7 +24,7 @@ from typing import Any
 from persistent import Persistent
 
 from persistmod import datastate, following, imaging, livedata, loading, pickling
-from persistmod.contents import Files, Image, Leak, ModuleData, Pack, Resource, Resources, Source, damaged, image_size
+from persistmod.contents import DAMAGE, Files, Image, Leak, ModuleData, Pack, Resource, Resources, Source, damaged, image_size
 from persistmod.errors import DamagedRecordError
 from persistmod.following import Version
 from persistmod.images import Imaged, Listing
@@ -113,6 +113,7 @@ class PersistentModule(Imaged):
     is_removed = False  # from its registry
     before: Any = None  # source and images of the version before, for processes that still run it: a pack removes only older ones
     _v_body: Body | None = None
+    _v_image: ImageData | None = None  # while a version is followed
 
     def __init__(self, name: str, source: bytes | None, *, package: bool = False, filename: str | None = None, run: str = "auto") -> None:
         self.name = name
@@ -149,7 +150,7 @@ class PersistentModule(Imaged):
         """The source as it was given."""
         try:
             return b"" if self._source is None else self._source.data
-        except Exception as error:  # a damaged record may raise anything while it is read
+        except DAMAGE as error:
             raise damaged(self.name, "its source", error) from error
 
     @property
@@ -244,22 +245,13 @@ class PersistentModule(Imaged):
         """
         pending = list(dict.fromkeys(self.leaks.values()))
         while pending:
-            missing = [(leak, error) for leak in pending if (error := self._restore_leak(leak, module)) is not None]
+            missing = [(leak, error) for leak in pending if (error := following.restore_leak(leak, self.leaks, vars(module))) is not None]
             if len(missing) == len(pending):
                 if self._p_jar is None:
                     raise missing[0][1]
                 livedata.of(self._p_jar).waiting.append(partial(self.restore_leaks, module))
                 return
             pending = [leak for leak, error in missing]
-
-    def _restore_leak(self, leak: Leak, module: types.ModuleType) -> AttributeError | None:
-        names = [name for name, kept in self.leaks.items() if kept is leak and name not in vars(module)]
-        try:
-            found = following.leaked(leak, vars(module)) if names else {}
-        except AttributeError as error:
-            return error
-        vars(module).update({name: found[name] for name in names if name in found})
-        return None
 
     def follow(self, module: types.ModuleType, known: Any, base: Image | Pack | None, others: Sequence[tuple[Any, ...]] = ()) -> None:
         """Give the live module this version; `known` is the log of the one that it has, `base` what holds its image.
@@ -274,12 +266,20 @@ class PersistentModule(Imaged):
             datastate.put(vars(live), record.stored_data()[0])
             loading.offer_source(record, record.filename)
 
+    def read_ahead(self) -> None:
+        """Read what following a version reads when the first thing has been written: whatever cannot be read is known before."""
+        parts: tuple[Any, ...] = (*self.leaks.values(), self._data)
+        for part in filter(None, parts):
+            part._p_activate()
+        self._v_image = self.image(current_tag())
+
     def take_over(self, module: types.ModuleType) -> None:
         """Have a live module belong to this record, which another connection has made or changed."""
         loading.hand_over(module, self)
 
     def _follower(self, module: types.ModuleType, known: Any, base: Image | Pack | None) -> following.Follower:
-        image = self.image(current_tag()) or imaging.always(self.body().code, "")
+        self.read_ahead()
+        image = self._v_image or imaging.always(self.body().code, "")
         edit = following.edit_between(known, self.versions)
         spec = loading.spec_of(self)
         apart = following.apart_between(known, self.versions)
@@ -307,9 +307,9 @@ class PersistentModule(Imaged):
 
     def stored_data(self) -> tuple[dict[str, Any], tuple[str, ...]]:
         """Return ({path: value} as stored apart from the image, names that are gone)."""
-        data: dict[str, Any] = {}
         if self._data is None:
-            return data, ()
+            return {}, ()
+        data: dict[str, Any] = {}
         if self._data.changes is not None:
             try:
                 pickling.load(State(*self._data.changes), data, self.persistent_object)
@@ -345,6 +345,11 @@ class PersistentModule(Imaged):
             return None
         try:
             image = holder.data(self.name)
+        except DamagedRecordError:
+            return None
+        if self._data is not None:
+            self._data._p_activate()  # here, where a storage that fails is an error
+        try:
             return None if image.state is None else self._scratch(namespace, image)
         except Exception:  # the image refers to what other modules have no more
             return None
@@ -352,7 +357,7 @@ class PersistentModule(Imaged):
     def _scratch(self, namespace: dict[str, Any], image: ImageData | None = None) -> dict[str, Any]:
         """Return a namespace filled from an image, its own if none is given; the live module's import attributes are in it, too."""
         scratch = {name: value for name, value in namespace.items() if name.startswith("__")}
-        if (image := image or self.image(current_tag())) is not None and image.state is not None:
+        if (image := image or self._v_image or self.image(current_tag())) is not None and image.state is not None:
             pickling.load(image.state, scratch, self.persistent_object)
         return scratch
 

@@ -8,7 +8,9 @@ The scout is a second connection: it learns what was committed while the code co
 from __future__ import annotations
 
 import asyncio
+import functools
 import logging
+import os
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -16,6 +18,7 @@ from typing import Any
 
 import transaction
 from ZODB.DB import DB
+from ZODB.mvccadapter import MVCCAdapter
 
 from persistmod import importer, livedata
 from persistmod.boundaries import POLICIES, Boundaries, reader_of_snapshots
@@ -38,7 +41,8 @@ class Status:
 
     `modules`: `{name: version}` of the modules that are loaded. `pending`: names of those of which a newer version waits for transactions
     to end. `failures`: `{name: error}` of those of which a newer version could not be applied; it is tried again at boundaries, and by
-    `retry()`. `inside`: how many transactions are under way, `waiting`: how many wait to begin.
+    `retry()`. `inside`: how many transactions are under way, `waiting`: how many wait to begin. `blocking`: names of the threads
+    whose transactions or imports new code waits for.
     """
 
     modules: Mapping[str, int]
@@ -46,6 +50,7 @@ class Status:
     failures: Mapping[str, str]
     inside: int
     waiting: int
+    blocking: tuple[str, ...] = ()
 
 
 class CodeConnection:
@@ -62,6 +67,9 @@ class CodeConnection:
             self._close()
             raise
         self.finder.before_reading = self._catch_up
+        self.finder.after_failure = self._connect_again
+        if not isinstance(db._mvcc_storage, MVCCAdapter):
+            self.connection.setstate = self._read
         self.live = livedata.own(self.connection)
         self.importers = self.live.importers
         self._snapshot_of = reader_of_snapshots(db)
@@ -69,6 +77,8 @@ class CodeConnection:
         self._changed: set[Any] = set()  # oids of records that run here; None stands for any
         self._is_behind = False
         self._is_applying = False
+        self._is_lost = False  # whether reading failed, with a storage that connects again only when a transaction begins
+        self.on_lost: Callable[[], object] = lambda: None
         self._error = ""
         self._retries = 0
         self._next_retry = 0.0
@@ -82,6 +92,7 @@ class CodeConnection:
 
     def _close(self) -> None:
         self.manager.abort()
+        vars(self.connection).pop("setstate", None)
         for connection in (self.connection, self.scout):
             if connection.opened:  # the database may be closed already
                 connection.close()
@@ -90,8 +101,8 @@ class CodeConnection:
 
     @property
     def is_pending(self) -> bool:
-        """Whether something waits to be applied, or to be stored."""
-        return bool(self._changed or self.live.handed_over or not self.connection._needs_to_join)
+        """Whether something waits to be applied, or to be stored, or the connection should be used anew."""
+        return bool(self._changed or self._is_lost or self.live.handed_over or not self.connection._needs_to_join)
 
     @property
     def wants_retry(self) -> bool:
@@ -104,7 +115,7 @@ class CodeConnection:
         return self._snapshot_of(self.connection)
 
     def look(self) -> bytes:
-        """Find out what has been committed; return the snapshot that this was read from."""
+        """Find out what has been committed; return the snapshot that this was read from. Raises what the storage raises."""
         storage = self.scout._storage
         oids = storage.poll_invalidations()
         seen = self._snapshot_of(self.scout)
@@ -130,12 +141,34 @@ class CodeConnection:
             self._next_catch_up = self._clock() + _CATCH_UP
             self.connection.newTransaction(None, False)
 
+    def _read(self, record: Any) -> None:
+        """Read the state of a record, as any connection does; note when that fails."""
+        try:
+            type(self.connection).setstate(self.connection, record)
+        except Exception:
+            if not self._is_applying:
+                self._is_lost = True
+                self.on_lost()
+            raise
+
+    def _connect_again(self) -> bool:
+        """After a module could not be found: return whether to look again, now that the connection is another one.
+
+        It reads what is newest; if that is not what runs here, a boundary comes first.
+        """
+        if not self._is_lost or self._changed:
+            return False
+        self.connection.newTransaction(None, False)
+        self._changed |= self.live.invalidated
+        self._is_lost = False
+        return not self._changed
+
     # Applying
 
     def apply(self) -> None:
         """Apply what was committed, and watch what other connections loaded; what fails is kept, to be tried again."""
         begun = self._clock()
-        self._is_applying = True
+        self._is_applying, self._is_lost = True, False
         try:
             self._apply()
         except Exception as error:  # of a storage, or of a damaged record
@@ -220,6 +253,9 @@ def install(
     on with the code that runs, "apply" applies the new code nevertheless, "raise" raises QuiesceError.
     Data of modules that change stay the process's own.
 
+    A process that is forked afterwards has nothing installed, and its connections begin no transaction: in a server that forks workers,
+    each worker opens the database and installs it.
+
     For a registry, the live modules belong to its connection, whose transactions are those of the caller.
 
     Raises HookError if something is installed already, StorageError if a database without registry cannot be written.
@@ -234,9 +270,25 @@ def install(
     code = CodeConnection(source, clock)
     boundaries = Boundaries(source, code, quiesce_timeout, policy, clock)
     code.live.on_change = boundaries.look_again
+    code.on_lost = boundaries.look_again
     code.apply()
     boundaries.attach([code.connection, code.scout])
     _current.append((code, boundaries))
+    _notice_forks()
+
+
+@functools.cache
+def _notice_forks() -> None:
+    os.register_at_fork(after_in_child=_forget)
+
+
+def _forget() -> None:
+    """In a forked process, let go of what the parent has installed, without a word to the database."""
+    while _current:
+        code, boundaries = _current.pop()
+        importer.uninstall()
+        livedata.disown(code.connection)
+        boundaries.refuse()
 
 
 def uninstall() -> None:
@@ -252,7 +304,8 @@ def uninstall() -> None:
 def status() -> Status:
     """Return what this process runs, what waits, and what failed. HookError without `install(db)`."""
     code, boundaries = _installed()
-    return Status(code.live.versions(), code.pending(), code.failures(), len(boundaries.inside()), boundaries.waiting)
+    pending, inside = code.pending(), len(boundaries.inside())
+    return Status(code.live.versions(), pending, code.failures(), inside, boundaries.waiting, boundaries.blocking() if pending else ())
 
 
 def retry() -> Status:

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Protocol
 
-from persistmod.contents import damaged
+from persistmod.contents import DAMAGE, damaged
 from persistmod.errors import PersistmodError
 from persistmod.proving import Progress
 from persistmod.records import PersistentModule
@@ -58,7 +58,7 @@ def _verify_record(registry: Verifiable, name: str) -> Iterator[Finding]:
     except PersistmodError as error:
         yield Finding(name, error.name or "", str(error))
         return
-    except Exception as error:  # a damaged record may raise anything while it is read
+    except DAMAGE as error:
         yield Finding(name, "", str(damaged(name, "its record", error)))
         return
     if registry.is_listed_wrongly(name):

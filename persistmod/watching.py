@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import sys
 import types
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from operator import is_
 from typing import Any, Protocol
 
 from persistent import Persistent
 from ZODB.POSException import POSKeyError, ReadConflictError
 
+from persistmod import datastate
 from persistmod.datastate import IMPORT_SYSTEM
 from persistmod.imported import forget
 from persistmod.writes import uninterrupted
@@ -26,6 +28,7 @@ class DataRecord(Protocol):
     _p_oid: Any
     _p_serial: Any
     _p_jar: Any
+    _v_image: Any  # what was read ahead of it
     is_removed: bool
 
     def data_serial(self) -> tuple[object, ...]:
@@ -48,6 +51,9 @@ class DataRecord(Protocol):
 
         `others`: (record, module, known, base) of what was committed with it.
         """
+
+    def read_ahead(self) -> None:
+        """Read what following a version reads when the first thing has been written: whatever cannot be read is known before."""
 
     def take_over(self, module: types.ModuleType) -> None:
         """Have a live module belong to this record, which another connection has made or changed."""
@@ -127,6 +133,15 @@ class Watched:
         self.base = self.record.image_holder()
         self.version = self.record.version
         self.is_saved = self.is_marked = self.is_renewed = self.is_applied = False
+        self.record._v_image = None
+
+    def follow_data(self) -> None:
+        """Make the data of the live module what the database says."""
+        data = self.record.base_data(self.namespace)
+        stored, removed = self.record.stored_data()
+        datastate.put(self.namespace, {**data, **stored})
+        for name in (*removed, *(set(self.stored) - data.keys() - stored.keys())):
+            self.namespace.pop(name, None)
 
     def differences(self) -> tuple[dict[str, Any], tuple[str, ...]]:
         """Return ({name: value} of globals that were rebound, names that are gone)."""
@@ -145,6 +160,15 @@ class Watched:
     def _is_submodule(self, name: str) -> bool:
         value = self.before[name]
         return issubclass(type(value), types.ModuleType) and value.__name__ == f"{self.name}.{name}"
+
+
+def are_as_before(watched: Collection[Watched]) -> bool:
+    """Return whether every global of every module is the object that it was."""
+    before = [one.before for one in watched]
+    now = [one.namespace for one in watched]
+    if [*map(len, before)] != [*map(len, now)]:
+        return False
+    return all(map(is_, chain.from_iterable(map(dict.values, before)), chain.from_iterable(map(dict.values, now))))
 
 
 def is_there(record: Any) -> bool:

@@ -34,7 +34,7 @@ class Deployed:
             registry.update_many({name: source for name, source in sources.items() if source is None or name in registry})
             for name, source in sources.items():
                 if source is not None and name not in registry:
-                    registry.add(name, source)
+                    registry.add(name, source, package=any(other.startswith(f"{name}.") for other in self.names))
             manager.commit()
         db.close()
         self.forget()
@@ -51,6 +51,10 @@ class Deployed:
 
     def _newest_that_stands(self):
         return self.db.undoLog(2 * len(self._undone), 2 * len(self._undone) + 1)[0]["id"]
+
+    def reopen(self):
+        """Open the database again, after it was closed."""
+        self.db = DB(FileStorage(self._storage_path))
 
     def open(self, *arguments, **keywords):
         """Open a connection, which stays until the database is closed: a pool does not keep those that are open."""

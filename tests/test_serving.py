@@ -282,21 +282,67 @@ def test_thread_that_ended_inside_holds_up_nobody(deploy):
     assert app.f() == 2 and time.monotonic() - begun < LONG / 2
 
 
-def test_thread_that_ends_inside_while_others_wait(deploy, other_worker):
+def start_inside(deployed):
+    """Start a thread that is inside a transaction until it is told to end; it does not end the transaction."""
+    left_open, is_inside, may_end = [], threading.Event(), threading.Event()
+
+    def work():
+        left_open.append((deployed.open(), transaction.begin()))
+        is_inside.set()
+        may_end.wait(LONG)
+
+    thread = threading.Thread(target=work, name="endless")
+    thread.start()
+    is_inside.wait(LONG)
+    return thread, may_end, left_open
+
+
+def test_status_names_the_threads_that_new_code_waits_for(deploy):
+    deployed = deploy(returning(1), returning(2), quiesce_timeout=SOON)
+    import app
+
+    thread, may_end, left_open = start_inside(deployed)
+    assert persistmod.status().blocking == ()
+    deployed.deploy()
+    deployed.open()
+    status = persistmod.status()
+    assert (app.f(), status.pending, status.blocking) == (1, ("app",), ("endless",))
+    may_end.set()
+    thread.join(LONG)
+    transaction.begin()
+    assert (app.f(), persistmod.status().blocking) == (2, ())
+
+
+def test_waiting_ends_when_the_thread_dies(deploy, worker):
     deployed = deploy(returning(1), returning(2), quiesce_timeout=LONG)
     import app
 
-    end = threading.Event()
-    thread = threading.Thread(target=lambda: (deployed.open(), transaction.begin(), end.wait(LONG)))
-    thread.start()
-    while not persistmod.status().inside:
-        time.sleep(0.001)
+    thread, may_end, left_open = start_inside(deployed)
     deployed.deploy()
-    beginning = other_worker(deployed.open)
+    beginning = worker(deployed.open)
     assert is_waiting(beginning)
-    end.set()
-    beginning.result(LONG / 2)
-    assert app.f() == 2
+    begun = time.monotonic()
+    may_end.set()
+    beginning.result(LONG)
+    assert app.f() == 2 and time.monotonic() - begun < LONG / 2
+
+
+def test_thread_with_the_number_of_one_that_ended_inside(deploy):
+    """The system gives numbers of threads again: a new one is not inside what an old one began."""
+    deployed = deploy(returning(1), returning(2), quiesce_timeout=LONG)
+    import app
+
+    thread, may_end, left_open = start_inside(deployed)
+    may_end.set()
+    thread.join(LONG)
+    deployed.deploy()
+    seen, numbers = [], {thread.ident}
+    for _ in range(100):
+        other = threading.Thread(target=lambda: (deployed.open(TransactionManager()), seen.append(app.f())))
+        other.start()
+        numbers.add(other.ident)
+        other.join(LONG)
+    assert seen == [2] * 100 and len(numbers) < 101, "no number came again"
 
 
 def test_database_that_is_closed_while_one_waits(deploy, worker, other_worker):
