@@ -2,6 +2,7 @@
 
 from persistmod.adding import TreeReport
 from persistmod.converting import convert
+from persistmod.defined import PersistentClass, PersistentFunction
 from persistmod.errors import (
     BodyError,
     ConversionError,
@@ -26,7 +27,7 @@ from persistmod.history import Revision
 from persistmod.importer import importing
 from persistmod.leaking import Leaked
 from persistmod.plans import Plan, Step
-from persistmod.records import PersistentClass, PersistentFunction, PersistentModule
+from persistmod.records import PersistentModule
 from persistmod.reducers import register_reducer
 from persistmod.registry import Registry, get_registry
 from persistmod.serving import Status, boundary, install, retry, status, uninstall
