@@ -6,7 +6,7 @@ INSTALLED := .venv/installed
 # What tests and benchmarks need of the system.
 SERVERS := .venv/servers
 
-.PHONY: demo test lint types tests tests-of-updates other-tests quick-real-tests test-real bench clean
+.PHONY: demo test lint types tests tests-of-updates other-tests quick-real-tests test-real test-long bench clean
 
 demo: $(INSTALLED)
 	$(BIN)/python examples/demo.py
@@ -36,6 +36,9 @@ quick-real-tests:
 
 test-real: $(INSTALLED)
 	$(BIN)/python -m pytest -q tests/real
+
+test-long: $(INSTALLED) $(SERVERS)
+	$(BIN)/python -m pytest -q -m long tests
 
 bench: $(INSTALLED) $(SERVERS)
 	$(BIN)/python -m benchmarks

@@ -62,14 +62,14 @@ class Job_{number}(Base):
 
 @dataclass(frozen=True, slots=True)
 class Corpus:
-    """One package on both sides: `directory` is what goes on sys.path, `database` the path of the FileStorage.
+    """One package on both sides: `directory` is what goes on sys.path, `database` the path or the URI of the database.
 
     `modules` are those that can be imported here, `reasons` why some of them are not closed.
     """
 
     name: str
     directory: Path
-    database: Path
+    database: Path | str
     modules: tuple[str, ...]
     reasons: dict[str, str]
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from functools import partial
 
-from benchmarks import calls, conversion, imports, memory, sizes, transactions, updates
+from benchmarks import calls, conversion, imports, latency, memory, served, sizes, transactions, updates
 from benchmarks.corpora import FILLERS, Workspace
 from benchmarks.timing import Figure
 
@@ -14,9 +14,11 @@ Row = Callable[[Workspace], Iterable[Figure]]
 ROWS: dict[str, Row] = {
     "calls": calls.measure,
     **{f"import.{name}": partial(imports.measure, name=name) for name in FILLERS},
+    "served": served.measure,
     "convert": conversion.measure,
     "transaction": transactions.measure,
     "update": updates.measure,
+    "latency": latency.measure,
     **{f"memory.{name}": partial(memory.measure, name=name) for name in FILLERS},
     **{f"size.{name}": partial(sizes.measure, name=name) for name in FILLERS},
 }

@@ -38,7 +38,7 @@ class Server:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self.port = _free_port()
+        self.port = free_port()
         self.process: subprocess.Popen[bytes] | None = None
 
     @property
@@ -158,13 +158,17 @@ class Postgres(Server):
         """Run a statement outside of transactions."""
         import psycopg2
 
-        connection = psycopg2.connect(f"host=127.0.0.1 port={self.port} user=postgres password={PASSWORD} dbname=postgres")
+        connection = psycopg2.connect(self.dsn("postgres"))
         try:
             connection.autocommit = True
             with connection.cursor() as cursor:
                 cursor.execute(statement)
         finally:
             connection.close()
+
+    def dsn(self, database: str) -> str:
+        """Return how its client library finds a database."""
+        return f"host=127.0.0.1 port={self.port} user=postgres password={PASSWORD} dbname={database}"
 
     def new_uri(self, options: str = "") -> str:
         """Return the URI of an empty database that nobody has used yet."""
@@ -174,9 +178,11 @@ class Postgres(Server):
 
 
 @contextlib.contextmanager
-def running_zeo(storages: int = 1) -> Iterator[Zeo]:
-    """Run a ZEO server inside the `with`."""
+def running_zeo(storages: int = 1, content: Path | None = None) -> Iterator[Zeo]:
+    """Run a ZEO server inside the `with`; `content` is a FileStorage to begin with, in the first of its storages."""
     with _folder(MEMORY) as folder:
+        if content is not None:
+            shutil.copy(content, folder / "1.fs")
         server = Zeo(folder, storages)
         with _running(server):
             yield server
@@ -208,7 +214,7 @@ def _folder(place: str | None) -> Iterator[Path]:
         yield Path(folder)
 
 
-def _free_port() -> int:
+def free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port: int = probe.getsockname()[1]

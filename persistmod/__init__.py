@@ -17,6 +17,7 @@ from persistmod.errors import (
     ShadowedWarning,
     SourceError,
     StorageError,
+    SyncError,
     UpdateError,
 )
 from persistmod.history import Revision
@@ -28,6 +29,7 @@ from persistmod.reducers import register_reducer
 from persistmod.registry import Registry, get_registry
 from persistmod.serving import Status, boundary, install, retry, status, uninstall
 from persistmod.storage import open_db
+from persistmod.syncing import SyncPlan, SyncStep
 from persistmod.updating import plan, update
 from persistmod.verifying import Finding
 
@@ -56,6 +58,9 @@ __all__ = [
     "Status",
     "Step",
     "StorageError",
+    "SyncError",
+    "SyncPlan",
+    "SyncStep",
     "TreeReport",
     "UpdateError",
     "boundary",

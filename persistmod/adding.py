@@ -10,7 +10,7 @@ from __future__ import annotations
 import importlib
 import sys
 import warnings
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from functools import partial
@@ -47,7 +47,7 @@ def adding(registry: Registry, records: list[PersistentModule]) -> Iterator[None
         registry.check(record)
         known = registry.get(record.name)
         if known is not None:  # a namespace package that gets a source
-            record.add_resources(known.resources)
+            record.change_resources(known.resources)
     names = [record.name for record in records]
     before = set(sys.modules)
     changes = journal.of(registry)
@@ -164,7 +164,7 @@ def add_tree(registry: Registry, tree: Tree, run: str, progress: Progress | None
     steps = _Steps(progress, 2 * len(records))
     with adding(registry, records), aside.shared_snapshot():
         for package, files in tree.resources.items():
-            registry[package].add_resources(files)
+            registry[package].change_resources(files)
         stored = {record.name: problem for record in records if (problem := _import_of_tree(record, tree.name, steps))}
         closed = [record.name for record in records if is_closed(record)]
         for name, problem in registry.prove(closed, steps.next).items():
@@ -192,10 +192,10 @@ def _record_of(module: Module, run: str) -> PersistentModule:
 def _import_of_tree(record: PersistentModule, top: str, steps: _Steps) -> str | None:
     """Import a module of a tree; return why it is stored as source only, None if it is not."""
     steps.next(0, 0, record.name)
-    return _import_or_store(record, record.name == top)
+    return import_or_store(record, record.name == top)
 
 
-def _import_or_store(record: PersistentModule, must: bool = False) -> str | None:
+def import_or_store(record: PersistentModule, must: bool = False) -> str | None:
     if _is_program(record):
         return _store(record, "it is a program: importing it would run it")
     try:
@@ -216,17 +216,17 @@ def _is_program(record: PersistentModule) -> bool:
 def run_new(record: PersistentModule) -> None:
     """Import a pending module of a release; a program is stored."""
     if _is_program(record):
-        _import_or_store(record)
+        import_or_store(record)
     else:
         run(record)
 
 
-def run_all_new(records: Iterable[PersistentModule]) -> None:
+def run_all_new(records: Iterable[PersistentModule], run_one: Callable[[PersistentModule], object] = run_new) -> None:
     """Import pending modules, one after the other; those that another imported are there already. A failure puts back what they changed."""
     with aside.shared_snapshot(restorable=True), aside.noting_runs() as observers:
         try:
             for record in records:
-                run_new(record)
+                run_one(record)
         except BaseException:
             for observer in reversed(observers):
                 observer.take_back()
@@ -255,7 +255,7 @@ def renew(registry: Registry, sources: Mapping[str, bytes]) -> None:
         for name, source in changed.items():
             registry[name].take_source(source)
         for name in changed:
-            _import_or_store(registry[name])
+            import_or_store(registry[name])
             journal.of(registry).on_abort(partial(imported.forget, name, before))
 
 

@@ -158,11 +158,16 @@ class Observer(Making):
         super().pause()
         self._note_own()
         if not self._is_unwatched:
-            self._way_back.add(self.outside.way_back(self.own))
-            for reason in islice(self.outside.reasons(self.own), max(0, ENOUGH_REASONS - len(self.observation.reasons))):
-                self.observation.because(reason)
+            self._note_changes()
         if self._depth:
             self._references_before = self._references_of_others()
+
+    def _note_changes(self) -> None:
+        """Note what differs outside, and the way back. What this refers to must be gone before references are counted."""
+        found = self.outside.differing()
+        self._way_back.add(self.outside.way_back(found, self.own))
+        for reason in islice(self.outside.reasons(found, self.own), max(0, ENOUGH_REASONS - len(self.observation.reasons))):
+            self.observation.because(reason)
 
     def _watch(self) -> None:
         """Take the snapshot now: so far the body has changed nothing outside."""
@@ -175,7 +180,7 @@ class Observer(Making):
         """Note what the body has made so far: other modules may hold it from now on, and it is still no part of the outside."""
         # A dictionary of other modules joins the youngest generation when it first gets something that the collector must see.
         ours = self._reads.own_objects()
-        segment = [value for value in self._segments[-1] if not self.outside.knows(value) and id(value) not in ours]
+        segment = [value for value in self.outside.unknown(self._segments[-1]) if id(value) not in ours]
         self._segments[-1] = segment
         namespace = self.observation.namespace
         self.own.update(map(id, segment))

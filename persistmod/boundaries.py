@@ -31,8 +31,8 @@ logger = logging.getLogger("persistmod")
 
 POLICIES = ("postpone", "apply", "raise")
 
-# Seconds: nobody tells of the end of a thread.
-_PAUSE = 0.1
+# After how many seconds one who waits looks again, though nobody called.
+_PATIENCE = 0.05
 
 # Every snapshot of a database is newer than this.
 _CLOSED = b""
@@ -224,7 +224,7 @@ class Boundaries:
     def _wait(self, seconds: float) -> None:
         self.waiting += 1
         try:
-            self._condition.wait(min(seconds, _PAUSE))
+            self._condition.wait(min(seconds, _PATIENCE))  # a thread that dies inside tells nobody
         finally:
             self.waiting -= 1
 
@@ -239,15 +239,17 @@ class Boundaries:
         self.settle(None, may_wait=False)
         return self._code.is_pending and self._deadline is not None and self._clock() < self._deadline
 
-    def close(self) -> None:
-        """Have transactions that begin look for code again."""
+    def look_again(self) -> None:
+        """Have transactions that begin, and those that wait to, look for code again."""
         self.settled = _CLOSED
+        self.left()
 
     def left(self) -> None:
         """Note that a transaction has ended."""
-        if self.waiting:
-            with self._condition:
-                self._condition.notify_all()
+        # Who has the lock may want that of the database, which is held where `DB.close` ends transactions.
+        if self.waiting and self._condition.acquire(timeout=_PATIENCE):
+            self._condition.notify_all()
+            self._condition.release()
 
     # Holding
 

@@ -23,7 +23,7 @@ import click
 from transaction.interfaces import TransientError
 from ZODB.POSException import ReadOnlyError, ReadOnlyHistoryError
 
-from persistmod import cli_history
+from persistmod import cli_history, cli_sync
 from persistmod.adding import TreeReport
 from persistmod.command import Settings, commit, commit_retrying, count, find, json_option, message_option, open_registry
 from persistmod.errors import NotRegisteredError, PersistmodError
@@ -363,5 +363,5 @@ def verify(settings: Settings, as_json: bool) -> int:
         return 1 if findings else 0
 
 
-for _command in cli_history.COMMANDS:
+for _command in (*cli_history.COMMANDS, *cli_sync.COMMANDS):
     persistmod.add_command(_command)

@@ -98,12 +98,9 @@ def commit_retrying(step: Callable[[], _Done], why: Callable[[_Done], str]) -> _
             transaction.abort()
             if not left:
                 raise
-            click.echo(f"persistmod: another process changed the database meanwhile ({_name(err)}); trying again", err=True)
+            problem = f"another process changed the database meanwhile ({type(err).__name__})"
+            click.echo(f"persistmod: {problem}; trying again", err=True)
     raise AssertionError  # the last attempt returns or raises
-
-
-def _name(err: Exception) -> str:
-    return type(err).__name__
 
 
 def find(registry: Registry, target: str, uri: str) -> tuple[PersistentModule, Definition | None]:

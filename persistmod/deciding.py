@@ -10,6 +10,7 @@ import types
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import cache
 from typing import Any
 
 from persistmod import holders
@@ -45,7 +46,7 @@ class Decider:
         self.module, self.live, self.scratch, self.made, self.edit = module, live, scratch, made, edit
         self.old = Side(module, live, self._is_own_of_old, retired)
         self.new = Side(module, scratch, lambda value: id(value) in made)
-        self._load_base = base
+        self._load_base = cache(base)
         self._base: dict[str, Any] | None = None
         self._with_base: Comparison | None = None
         self._base_paths: dict[int, str] = {}

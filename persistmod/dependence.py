@@ -17,9 +17,8 @@ import re
 from collections import Counter
 from collections.abc import Callable, Container, Iterable, Iterator
 from dataclasses import dataclass, replace
-from operator import eq
 
-from persistmod.source import Body, first_line
+from persistmod.source import Body, common_lines, first_line
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,10 +157,7 @@ def _regions(before: str, after: Body) -> tuple[list[Statement], list[Statement]
     if _may_bind_any_name(before) or _may_bind_any_name(after.text):
         return _with_wildcards(list(statements(before))), _with_wildcards(list(statements(after.text))), []
     old_lines, new_lines = before.split("\n"), after.text.split("\n")
-    same = list(map(eq, old_lines, new_lines))
-    above = same.index(False) if False in same else len(same)
-    same = list(map(eq, reversed(old_lines[above:]), reversed(new_lines[above:])))
-    below = same.index(False) if False in same else len(same)
+    above, below = common_lines(old_lines, new_lines)
     head = [place for place in after.layout if place[1] <= above]
     tail = [place for place in after.layout[len(head) :] if place[0] > len(new_lines) - below]
     start = head[-1][1] if head else 0

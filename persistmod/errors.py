@@ -78,10 +78,22 @@ class UpdateError(PersistmodError, ValueError):
         self.plan = plan
 
 
+class GateError(UpdateError):
+    """Checks have refused changes, with nothing changed; `reports` says what each of them said."""
+
+    def __init__(self, message: str = "", *, module: str = "", name: str = "", plan: Any = None, reports: Any = ()) -> None:
+        super().__init__(message, module=module, name=name, plan=plan)
+        self.reports = reports
+
+
 class StorageError(PersistmodError, OSError):
     """A database cannot be opened or written."""
 
     __str__ = Exception.__str__
+
+
+class SyncError(PersistmodError, ValueError):
+    """A directory and the registry cannot be brought in step without a decision; nothing is changed."""
 
 
 class DamagedRecordError(PersistmodError, ImportError):

@@ -12,6 +12,7 @@ import types
 import weakref
 from collections import Counter
 from datetime import datetime, time, tzinfo
+from itertools import compress, filterfalse
 from operator import is_
 from typing import Any
 
@@ -83,11 +84,14 @@ def _untracked(made: list[Any], namespace: dict[str, Any]) -> tuple[list[Any], C
     found: dict[int, Any] = {}
     referents = gc.get_referents(namespace, *made)
     while referents:
-        kinds = {id(kind): kind for kind in map(type, referents)}  # by id: a metaclass may compare and hash as it likes
-        wanted = {key for key, kind in kinds.items() if kind is dict or kind is tuple or not has_value_semantics(kind)}
-        candidates = [value for value in referents if id(type(value)) in wanted and not gc.is_tracked(value)]
+        kinds = list(map(type, referents))
+        by_id = dict(zip(map(id, kinds), kinds, strict=True))  # by id: a metaclass may compare and hash as it likes
+        wanted = {key for key, kind in by_id.items() if kind is dict or kind is tuple or not has_value_semantics(kind)}
+        candidates = list(filterfalse(gc.is_tracked, compress(referents, map(wanted.__contains__, map(id, kinds)))))
         references.update(map(id, candidates))
-        new = {id(value): value for value in candidates if id(value) not in found}
+        new = dict(zip(map(id, candidates), candidates, strict=True))
+        for key in new.keys() & found.keys():
+            del new[key]
         found.update(new)
         referents = gc.get_referents(*new.values())
     new.clear()

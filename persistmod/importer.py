@@ -16,6 +16,7 @@ from importlib.abc import MetaPathFinder, PathEntryFinder
 from importlib.machinery import ModuleSpec
 
 from ZODB.broken import broken_cache
+from ZODB.interfaces import IStorage
 from ZODB.POSException import POSKeyError, StateLoadError
 
 from persistmod import livedata
@@ -30,6 +31,7 @@ class RegistryFinder(MetaPathFinder):
         self.registry = registry
         # Gives what needs no reading of a module's record; a mapping that is no registry lists nothing.
         self._listed: Callable[[str], tuple[Record, Entry] | None] = getattr(registry, "listed", lambda name: None)
+        self._prefetch: Callable[[str], None] = getattr(registry, "prefetch", lambda name: None)
         # Guards the reading of records: a connection lets another thread see an object whose state is half loaded. Bodies never run
         # while it is held, since they import and so come back here from threads that wait for each other's modules.
         self.reading = threading.RLock()
@@ -42,7 +44,7 @@ class RegistryFinder(MetaPathFinder):
     def find_spec(
         self, fullname: str, path: Sequence[str] | None = None, target: types.ModuleType | None = None
     ) -> ModuleSpec | None:
-        if _is_closed(self.registry):
+        if _is_closed(self.registry) or _is_run_by_storage(self.registry):
             return None
         with self.reading, _naming(fullname):
             self.before_reading()
@@ -54,6 +56,7 @@ class RegistryFinder(MetaPathFinder):
             return self._find(fullname)
 
     def _find(self, fullname: str) -> ModuleSpec | None:
+        self._prefetch(fullname)
         record, entry = self._listed(fullname) or (self.registry.get(fullname), None)
         if record is None:
             livedata.body_begins(getattr(self.registry, "_p_jar", None))
@@ -100,6 +103,31 @@ def _is_closed(registry: Mapping[str, Record]) -> bool:
     """Return whether the connection of a registry is closed: then imports go on as if there were no database."""
     connection = getattr(registry, "_p_jar", None)
     return connection is not None and connection.opened is None
+
+
+def _is_run_by_storage(registry: Mapping[str, Record]) -> bool:
+    """Return whether the storage of a registry itself runs this thread: it cannot wait for what it has to do itself.
+
+    The first commit over ZEO, for one, asks for a codec in the thread that brings the answers of the server.
+    """
+    connection = getattr(registry, "_p_jar", None)
+    if connection is None or threading.get_ident() == threading.main_thread().ident:
+        return False
+    frame: types.FrameType | None = sys._getframe()
+    began_in = ""
+    while frame is not None:  # from here to the function that the thread began with
+        module = frame.f_globals.get("__name__") or ""
+        began_in, frame = module if module != "threading" else began_in, frame.f_back
+    return began_in.partition(".")[0] in _packages_of(connection.db().storage)
+
+
+def _packages_of(storage: object) -> set[str]:
+    """Return the packages that implement a storage, and those that it wraps."""
+    found = {type(storage).__module__.partition(".")[0]}
+    for value in vars(storage).values():
+        if IStorage.providedBy(value):
+            found |= _packages_of(value)
+    return found
 
 
 # The finders that are on, the last one first: `sys.meta_path` and `sys.path_hooks` are the process's, and so is this.

@@ -48,8 +48,7 @@ class LiveData:
         self.failures: dict[str, Failure] = {}  # what could not be followed, by module
         # Of the connection that owns the live modules of this process: what other connections loaded, to be watched here.
         self.handed_over: list[Watched] = []
-        self.on_handing_over: Callable[[], object] = lambda: None
-        self.on_imported: Callable[[], object] = lambda: None
+        self.on_change: Callable[[], object] = lambda: None  # something was handed over, or an import has ended
         # What had changed when the first body of the imports under way began, by module and name; None if none has.
         self._changed_before: dict[tuple[str, str], Any] | None = None
         connection.transaction_manager.registerSynch(self)  # calls newTransaction if one is under way, which is no boundary
@@ -117,9 +116,7 @@ class LiveData:
 
     def oids_of(self, names: Iterable[str]) -> set[bytes]:
         """Return the oids of what live modules are read from."""
-        found = [self._watched[name] for name in names if name in self._watched]
-        parts = [part for watched in found for part in (watched.record, *watched.serial) if isinstance(part, Persistent)]
-        return {part._p_oid for part in parts}
+        return {oid for name in names if name in self._watched for oid in self._watched[name].oids()}
 
     def copy_of(self, name: str) -> dict[str, Any]:
         """Return the copy of a namespace that is kept to notice what changes."""
@@ -130,10 +127,11 @@ class LiveData:
         self.importers[get_ident()] = self.importers.get(get_ident(), 0) + 1
 
     def __exit__(self, *exception: object) -> None:
-        self.importers[get_ident()] -= 1
-        if not self.importers[get_ident()]:
-            del self.importers[get_ident()]
-            self.on_imported()
+        depth = self.importers.pop(get_ident()) - 1
+        if depth:
+            self.importers[get_ident()] = depth
+        else:
+            self.on_change()
         if not self.importers:
             self._absorb()
 
@@ -206,7 +204,7 @@ class LiveData:
         handed_over, self._watched, self._closed = list(self._watched.values()), {}, {}
         if handed_over:
             owner.handed_over += handed_over
-            owner.on_handing_over()
+            owner.on_change()
 
     def adopt(self) -> None:
         """Watch the live modules that other connections handed over."""
@@ -287,9 +285,8 @@ class LiveData:
     def _note_failure(self, changed: list[Watched], error: Exception) -> None:
         failures = {watched.record.name: Failure(f"{type(error).__name__}: {error}", watched.record._p_serial) for watched in changed}
         if any(self.failures.get(name) != failure for name, failure in failures.items()):
-            logger.error(
-                "%s: a version that was committed cannot be applied; the one before goes on", names_of(failures), exc_info=error
-            )
+            text = "%s: a version that was committed cannot be applied; the one before goes on"
+            logger.error(text, names_of(failures), exc_info=error)
         self.failures |= failures
         self.invalidated |= {watched.record._p_oid for watched in changed}
 
@@ -343,15 +340,12 @@ _owners: weakref.WeakKeyDictionary[Any, LiveData] = weakref.WeakKeyDictionary()
 
 
 def owner_of(connection: Connection | None) -> LiveData | None:
-    """Return what watches the live modules of the process, if a connection of its own does that."""
+    """Return what watches the live modules of the process, if a connection of its own does."""
     return None if connection is None else _owners.get(connection.db())
 
 
 def own(connection: Connection) -> LiveData:
-    """Have a connection own the live modules of its database in this process; it stores no data of theirs.
-
-    What other connections loaded is handed over.
-    """
+    """Have a connection own the live modules of its database, and those that others loaded; it stores no data of theirs."""
     known = vars(connection).pop(_ATTRIBUTE, None)  # from an earlier use of the connection, with another manager
     live = _owners[connection.db()] = of(connection)
     if known is not None:
@@ -368,7 +362,14 @@ def disown(connection: Connection) -> None:
     """Take back `own`: what the connection watched is watched by nobody."""
     _owners.pop(connection.db(), None)
     live = vars(connection).pop(_ATTRIBUTE)
-    connection.transaction_manager.unregisterSynch(live)
+    if connection.transaction_manager is not None:  # as that of a database which is closed already
+        connection.transaction_manager.unregisterSynch(live)
+
+
+def version_of(record: Any) -> int | None:
+    """Return the version of the live module that is watched for a record."""
+    live: LiveData | None = getattr(record._p_jar, _ATTRIBUTE, None)
+    return None if live is None else live.versions().get(record.name)
 
 
 def importing(connection: Connection | None) -> AbstractContextManager[None]:

@@ -54,6 +54,8 @@ class Record(Holder, Protocol):
     def filename(self) -> str: ...
     @property
     def requested_run(self) -> str: ...
+    @property
+    def running_source(self) -> bytes: ...
     def body(self) -> Body: ...
     @property
     def registry(self) -> Mapping[str, Record] | None: ...
@@ -210,7 +212,7 @@ def withdraw_source(record: Record) -> None:
 
 
 def _text(record: Record) -> str | None:
-    return to_text(record.source_bytes, record.name) if record.has_source else None
+    return to_text(record.running_source, record.name) if record.has_source else None
 
 
 class RecordLoader(importlib.abc.InspectLoader):

@@ -67,7 +67,8 @@ class Making:
 
     def pause(self) -> None:
         running = _running()
-        self._segments.append([value for value in gc.get_objects(0) if not _belongs_to_the_interpreter(value, running)])
+        new = [value for value in gc.get_objects(0) if id(type(value)) not in _SUSPECT or not _belongs_to_the_interpreter(value, running)]
+        self._segments.append(new)
         self.spoilt = self.spoilt or _collections() != self._collections
 
     def evaluate(self) -> None:
@@ -80,7 +81,9 @@ class Making:
 
     def made(self) -> Account:
         """Return `{id: object}` of what was made and is still there."""
-        made = Account((id(value), value) for segment in self._segments for value in segment)
+        made = Account()
+        for segment in self._segments:
+            made.update(zip(map(id, segment), segment, strict=True))
         self._segments.clear()
         return made
 
@@ -124,6 +127,9 @@ def _belongs_to_the_interpreter(value: Any, running: set[int]) -> bool:
     if kind is types.FrameType:
         return id(value) in running or value.f_code.co_name == "<module>"
     return kind is types.FunctionType and value.__code__.co_name == "<module>"
+
+
+_SUSPECT = frozenset(map(id, (tuple, types.FrameType, types.FunctionType)))
 
 
 def _running() -> set[int]:

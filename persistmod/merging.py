@@ -21,6 +21,7 @@ from persistmod.scope import has_value_semantics
 from persistmod.typeflags import HEAP_TYPE
 
 MISSING: Any = type("Missing", (), {"__repr__": lambda self: "MISSING"})()
+_FEW = 32
 _ATOMS = (types.NoneType, bool, int, str, bytes, types.EllipsisType, range)
 
 
@@ -136,9 +137,9 @@ class Pool:
 
 
 def _are_equal_and_flat(one: Any, other: Any) -> bool:
-    """Return whether two values are tuples or dictionaries of the same atoms, as most defaults of functions are."""
+    """Return whether two values are tuples or dictionaries of the same few atoms, as most defaults of functions are."""
     kind = type(one)
-    if kind is not type(other) or not (kind is tuple or kind is dict) or len(one) != len(other):
+    if kind is not type(other) or not (kind is tuple or kind is dict) or len(one) != len(other) or len(one) > _FEW:
         return False
     return all(map(_is_same_atom, one, other)) and (kind is tuple or all(map(_is_same_atom, one.values(), other.values())))
 

@@ -41,6 +41,7 @@ _BATCH_SIZE = 500
 # Follows each object of a batch, and so its only referent ends each part of a row: asking the objects one by one takes three times as long.
 _END = (object(),)
 _is_part = partial(is_not, _END[0])
+Differing = list[tuple[Any, list[Any]]]
 
 
 class _Batch:
@@ -196,29 +197,30 @@ class Outside:
         ids |= {id(self._kept), id(self._context), *map(id, self._opened), *map(id, self._hidden.values()), *map(id, self._states.values())}
         return ids | self._reverter.own_containers() if self._reverter else ids
 
-    def knows(self, value: Any) -> bool:
-        """Return whether an object belongs to the snapshot."""
-        return id(value) in self._known
+    def unknown(self, values: list[Any]) -> list[Any]:
+        """Return those of the objects that do not belong to the snapshot."""
+        known = self._known
+        return [value for value in values if id(value) not in known]
 
     # What differs
 
-    def changes(self, own: Container[int]) -> Iterator[tuple[Any, str]]:
-        """Yield what differs from the snapshot, and in what; `own` has the ids of what does not count."""
-        for batch in self._batches:
-            if batch.is_same():
-                continue
-            for node, before in batch.differing():
-                what = None if id(node) in own else differing.difference(node, before, self._names.get(id(node), ""), own)
-                if what is not None:
-                    yield node, what
+    def differing(self) -> Differing:
+        """Return each object that refers to something else than when the snapshot was taken, with what it referred to."""
+        return [found for batch in self._batches if not batch.is_same() for found in batch.differing()]
+
+    def _changes(self, found: Differing, own: Container[int]) -> Iterator[tuple[Any, str]]:
+        for node, before in found:
+            what = None if id(node) in own else differing.difference(node, before, self._names.get(id(node), ""), own)
+            if what is not None:
+                yield node, what
         now = self._hidden_states()
         for key, (value, _) in self._hidden.items():
             if key not in own and not is_same_state(self._states.get(key), now[key]):
                 yield value, ""
 
-    def reasons(self, own: Container[int]) -> Iterator[str]:
-        """Yield what differs from the snapshot, each in words."""
-        for node, what in self.changes(own):
+    def reasons(self, found: Differing, own: Container[int]) -> Iterator[str]:
+        """Yield what differs from the snapshot, each in words; `own` has the ids of what does not count."""
+        for node, what in self._changes(found, own):
             yield f"its body changes {self._place(node)}{what}"
         for variable in self._context_changes():
             yield f"its body sets the context variable {variable.name}"
@@ -227,19 +229,18 @@ class Outside:
         now, before = dict(contextvars.copy_context().items()), self._context
         return [variable for variable, value in now.items() if before.get(variable, before) is not value]
 
-    def way_back(self, own: Container[int]) -> list[Callable[[], object]]:
+    def way_back(self, found: Differing, own: Container[int]) -> list[Callable[[], object]]:
         """Return what puts back all that differs from the snapshot, also what is found again by its name; it must be a restorable one."""
         if self._reverter is None:
             return []
-        undo = [self._reverter.way_back(node) for node in self._changed_nodes(own)]
+        undo = [self._reverter.way_back(node) for node in self._changed_nodes(found, own)]
         undo += [partial(variable.set, self._context[variable]) for variable in self._context_changes() if variable in self._context]
         return [each for each in undo if each is not None]
 
-    def _changed_nodes(self, own: Container[int]) -> Iterator[Any]:
-        for batch in self._batches:
-            for node, before in batch.differing() if not batch.is_same() else ():
-                if id(node) not in own and differing.difference(node, before, self._names.get(id(node), ""), frozenset()) is not None:
-                    yield node
+    def _changed_nodes(self, found: Differing, own: Container[int]) -> Iterator[Any]:
+        for node, before in found:
+            if id(node) not in own and differing.difference(node, before, self._names.get(id(node), ""), frozenset()) is not None:
+                yield node
         now = self._hidden_states()
         for key, (value, _) in self._hidden.items():
             if key not in own and not is_same_state(self._states.get(key), now[key]):

@@ -57,6 +57,10 @@ class Payload:
     registry: None = None
     _p_jar: None = None
 
+    @property
+    def running_source(self) -> bytes:
+        return self.source_bytes
+
     def image(self, tag: str) -> ImageData | None:
         return self.image_data
 

@@ -10,12 +10,11 @@ from __future__ import annotations
 import __future__
 
 import ast
-import os
 from collections.abc import Iterator
 from dataclasses import replace
 from types import CodeType
 
-from persistmod.source import Block, Body, body_of, compile_source, first_line, to_text
+from persistmod.source import Block, Body, body_of, common_lines, compile_source, first_line, to_text
 
 _FUTURE = sum(getattr(__future__, name).compiler_flag for name in __future__.all_feature_names if name != "nested_scopes")
 
@@ -59,8 +58,7 @@ def _imported(body: Body) -> set[str]:
 def _known(before: Body, text: str) -> dict[Block, CodeType]:
     """Return the blocks of a new version that stand above or below all that differs, with their code."""
     old, new = before.text.split("\n"), text.split("\n")
-    above = _common(old, new)
-    below = _common(old[above:][::-1], new[above:][::-1])
+    above, below = common_lines(old, new)
     shift = len(new) - len(old)
     following = {last: first for (_, last), (first, _) in zip(before.layout, before.layout[1:], strict=False)}
     codes = {(each.co_name, each.co_firstlineno): each for each in before.code.co_consts if type(each) is CodeType}
@@ -72,10 +70,6 @@ def _known(before: Body, text: str) -> dict[Block, CodeType]:
             moved = replace(block, first=block.first + lines, inner=block.inner + lines, last=block.last + lines) if lines else block
             known[moved] = _moved(code, lines) if lines else code
     return known
-
-
-def _common(old: list[str], new: list[str]) -> int:
-    return len(os.path.commonprefix([old, new]))
 
 
 def _can_move(code: CodeType) -> bool:

@@ -158,6 +158,12 @@ class PersistentModule(Imaged):
         """The text of the source."""
         return to_text(self.source_bytes, self.name)
 
+    @property
+    def running_source(self) -> bytes:
+        """The source of the version that runs in this process; a newer one may be in the database that cannot be applied here."""
+        is_behind = livedata.version_of(self) == self.version - 1
+        return self.before[0].data if is_behind and self.before is not None and self.before[0] is not None else self.source_bytes
+
     def take_source(self, data: bytes) -> None:
         """Take another source, of which nothing is known yet; for a module that is not live."""
         self.version += 1
@@ -175,13 +181,12 @@ class PersistentModule(Imaged):
         """The data files of a package: `{path relative to the package: bytes}`."""
         return Files(self._resources)
 
-    def add_resources(self, files: Mapping[str, bytes]) -> None:
-        """Add data files to a package: `{path relative to it: bytes}`."""
-        if not files:
-            return
-        if self._resources is None:
-            self._resources = Resources()
-        self._resources.files = {**self._resources.files, **{path: Resource(data) for path, data in files.items()}}
+    def change_resources(self, files: Mapping[str, bytes | None]) -> None:
+        """Change data files of a package: `{path relative to it: bytes, or None to remove it}`."""
+        if files:
+            self._resources = self._resources or Resources()
+            changed = {**self._resources.files, **{path: None if data is None else Resource(data) for path, data in files.items()}}
+            self._resources.files = {path: file for path, file in changed.items() if file is not None}
 
     # The images
 
@@ -238,15 +243,11 @@ class PersistentModule(Imaged):
 
         What refers to a leak of a module that is being loaded still is tried again after that.
         """
-        pending = list(dict.fromkeys(self.leaks.values()))
-        while pending:
-            missing = [(leak, error) for leak in pending if (error := following.restore_leak(leak, self.leaks, vars(module))) is not None]
-            if len(missing) == len(pending):
-                if self._p_jar is None:
-                    raise missing[0][1]
-                livedata.of(self._p_jar).waiting.append(partial(self.restore_leaks, module))
-                return
-            pending = [leak for leak, error in missing]
+        error = following.restore_leaks(self.leaks, vars(module))
+        if error is not None and self._p_jar is None:
+            raise error
+        if error is not None:
+            livedata.of(self._p_jar).waiting.append(partial(self.restore_leaks, module))
 
     def follow(self, module: types.ModuleType, known: Any, base: Image | Pack | None, others: Sequence[tuple[Any, ...]] = ()) -> None:
         """Give the live module this version; `known` is the log of the one that it has, `base` what holds its image.

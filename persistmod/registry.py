@@ -27,8 +27,9 @@ from ZODB._compat import PersistentUnpickler
 from ZODB.Connection import Connection
 from ZODB.utils import z64
 
-from persistmod import adding, history, imaging, journal, leaking, live, loading, trees, updating, verifying
+from persistmod import adding, history, imaging, journal, leaking, live, loading, prefetching, trees, updating, verifying
 from persistmod.adding import TreeReport
+from persistmod.directories import Directories
 from persistmod.errors import InvalidNameError, NameTakenError, NotRegisteredError, StorageError
 from persistmod.history import Revision
 from persistmod.images import Listing
@@ -87,10 +88,11 @@ class _Anything:
         """Its state does not matter."""
 
 
-class Registry(Persistent, Listing):
+class Registry(Persistent, Listing, Directories):
     """The modules of a database by name."""
 
     _v_pending: Mapping[str, PersistentModule] = types.MappingProxyType({})
+    _v_asked: set[bytes] | None = None  # what has been fetched ahead
 
     def __init__(self) -> None:
         self._modules: OOBTree = OOBTree()
@@ -171,14 +173,16 @@ class Registry(Persistent, Listing):
         return updating.plan(self[name], source, **options)
 
     def update_many(
-        self, sources: Mapping[str, str | bytes | None], *, packages: Collection[str] = (), mode: str = "update",
+        self, sources: Mapping[str, str | bytes | None], *, packages: Collection[str] = (),
+        data: Mapping[str, Mapping[str, bytes | None]] = types.MappingProxyType({}), failing: str = "refuse", mode: str = "update",
         removed: str = "leak", incompatible: str = "refuse", checks: Iterable[updating.Check] = (),
     ) -> dict[str, Plan]:
         """Update modules together, all or none: `{name: source}`; None removes a module, a new name adds one.
 
-        `packages` are the new names that are packages. All new bodies run aside together, each when it is first imported, so their order
-        and cycles are those of a fresh process. What is kept as source only, since it cannot be imported here, gets its new source, and
-        is imported if that can be. Returns `{name: plan}` of the other modules that were there. Raises as `persistmod.update` and `add`
+        `packages` are the new names that are packages. `data`: `{package: {path: bytes, or None to remove it}}`. `failing`: what becomes of
+        new modules that cannot be imported here, "refuse", or "store" to keep them as source only. All new bodies run aside together, each
+        when it is first imported, so their order and cycles are those of a fresh process. What is kept as source only gets its new source,
+        and is imported if that can be. Returns `{name: plan}` of the other modules that were there. Raises as `persistmod.update` and `add`
         do; then nothing is changed.
         """
         options = updating.Options(mode, removed, incompatible, tuple(checks))
@@ -194,7 +198,9 @@ class Registry(Persistent, Listing):
         stored = [name for name in known if adding.is_source_only(self[name])]
         texts = {name: to_bytes(known.pop(name), name) for name in stored}
         with adding.adding(self, new) if new else nullcontext():
-            run_new = partial(adding.run_all_new, new)
+            for package, files in data.items():
+                self[package].change_resources(files)
+            run_new = partial(adding.run_all_new, new, adding.import_or_store if failing == "store" else adding.run_new)
             plans = updating.update_all([(self[name], source) for name, source in known.items()], options, run_new)
         adding.renew(self, texts)
         for name in gone:
@@ -253,6 +259,20 @@ class Registry(Persistent, Listing):
         """Return a record and what an import needs to know of it, if that can be known without reading the record."""
         found = None if name in self._v_pending else self._listed.get(_key(name, current_tag()))
         return None if found is None else (found[0], found[1].entry(name))
+
+    def prefetch(self, name: str) -> None:
+        """Have the images of what is in a package fetched before they are read, where the storage can do that."""
+        connection = self._p_jar
+        if not prefetching.can_fetch_ahead(connection):
+            return
+        low, high, tag = f"{name} ", f"{name}/", f" {current_tag()}"  # all keys of the module, and of those below it
+        prefetching.fetch_range(connection, self._listed, low, high)
+        listed = {key.removesuffix(tag): found for key, found in self._listed.items(low, high) if key.endswith(tag)}
+        if len(listed) > 1:
+            packs = {id(found[1]): found[1] for found in listed.values() if found is not None}
+            records = [self._modules.get(name) for name, found in listed.items() if found is None]
+            asked = self._v_asked = self._v_asked or set()
+            prefetching.fetch_images(connection, packs.values(), [record for record in records if record is not None], asked)
 
     def unlist(self, name: str, tag: str = "") -> None:
         """Have an import read the record of a module again; without a tag, for every Python."""

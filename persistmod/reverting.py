@@ -14,6 +14,7 @@ from _random import Random
 from collections import deque
 from collections.abc import Callable, Iterable
 from functools import partial
+from itertools import chain
 from operator import attrgetter, is_
 from typing import Any
 
@@ -102,10 +103,9 @@ class Reverter:
         ids: set[int] = set()
         for copies in (self._dicts, self._lists, self._functions):
             ids.update(map(id, copies.values()))
-        for undo in self._undo.values():
-            arguments = getattr(undo, "args", ())
-            ids |= {id(undo), id(arguments), *map(id, arguments)}
-        return ids
+        undo = list(self._undo.values())
+        arguments = [each.args for each in undo if type(each) is partial]
+        return ids.union(map(id, undo), map(id, arguments), map(id, chain.from_iterable(arguments)))
 
 
 def _way_back_of_dict(before: dict[Any, Any], value: dict[Any, Any]) -> Callable[[], object]:

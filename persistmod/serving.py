@@ -31,6 +31,9 @@ logger = logging.getLogger("persistmod")
 # How many times a failure is tried again at each boundary; after that it may take a tenth of the time.
 _FREE_RETRIES = 10
 
+# After how many seconds the code connection reads what is newest, though it need not: a server may keep for it what is old.
+_CATCH_UP = 30.0
+
 
 @dataclass(frozen=True, slots=True)
 class Status:
@@ -79,6 +82,7 @@ class CodeConnection:
         self._error = ""
         self._retries = 0
         self._next_retry = 0.0
+        self._next_catch_up = clock() + _CATCH_UP
 
     def close(self) -> None:
         """Let go of the database and the hook; the live modules stay as they are."""
@@ -89,8 +93,9 @@ class CodeConnection:
     def _close(self) -> None:
         self.manager.abort()
         vars(self.connection).pop("setstate", None)
-        self.connection.close()
-        self.scout.close()
+        for connection in (self.connection, self.scout):
+            if connection.opened:  # the database may be closed already
+                connection.close()
 
     # What was committed
 
@@ -122,12 +127,18 @@ class CodeConnection:
             self._is_behind = True
             cache = self.connection._cache
             self._changed.update(oid for oid in oids if isinstance(cache.get(oid), Followed))
+        if self._clock() >= self._next_catch_up and self.finder.reading.acquire(blocking=False):
+            try:
+                self._catch_up()
+            finally:
+                self.finder.reading.release()
         return seen
 
     def _catch_up(self) -> None:
         """Before a module is found: read what is newest, if nothing in it concerns code that runs here."""
         if self._is_behind and not self._changed and not self._is_applying:
             self._is_behind = False
+            self._next_catch_up = self._clock() + _CATCH_UP
             self.connection.newTransaction(None, False)
 
     def _read(self, record: Any) -> None:
@@ -258,8 +269,8 @@ def install(
         raise HookError(f"persistmod is installed already, for {importer.installed()!r}; uninstall() it first")
     code = CodeConnection(source, clock)
     boundaries = Boundaries(source, code, quiesce_timeout, policy, clock)
-    code.live.on_handing_over, code.live.on_imported = boundaries.close, boundaries.left
-    code.on_lost = boundaries.close
+    code.live.on_change = boundaries.look_again
+    code.on_lost = boundaries.look_again
     code.apply()
     boundaries.attach([code.connection, code.scout])
     _current.append((code, boundaries))

@@ -9,6 +9,7 @@ import ast
 import hashlib
 import importlib.util
 import io
+import os
 import sys
 import tokenize
 from collections.abc import Iterator
@@ -122,6 +123,12 @@ class Slice:
     def fingerprint(self) -> str:
         """A digest of the text that does not change when the definition moves."""
         return hashlib.sha256(self.text.encode("utf-8", "surrogatepass")).hexdigest()[:32]
+
+
+def common_lines(old: list[str], new: list[str]) -> tuple[int, int]:
+    """Return how many lines two texts begin with in common, and how many of the others they end with."""
+    above = len(os.path.commonprefix([old, new]))
+    return above, len(os.path.commonprefix([old[above:][::-1], new[above:][::-1]]))
 
 
 def layout(tree: ast.Module) -> tuple[tuple[int, int], ...]:

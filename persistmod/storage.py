@@ -157,6 +157,13 @@ def _open_storage(uri: str, read_only: bool) -> tuple[Any, dict[str, Any]]:
     return make_storage(), keywords
 
 
+def _with_defaults(uri: str) -> str:
+    """Let the cache of RelStorage keep Packs, each of which is bigger than what it keeps by default."""
+    if not uri.startswith(("postgres:", "sqlite:")) or "cache_local_object_max=" in uri:
+        return uri
+    return f"{uri}{'&' if '?' in uri else '?'}cache_local_object_max=1MB"
+
+
 def _is_complete(uri: str) -> bool:
     """Say whether a URI has what its scheme needs: RelStorage takes what is missing for the text "None"."""
     parts = urlsplit(uri)
@@ -176,7 +183,7 @@ def _resolve(uri: str) -> Any:
     if not _is_complete(uri):
         raise StorageError(f"cannot open {uri}: something is missing in it; it has the form {_FORMS[scheme]}")
     try:
-        return zodburi.resolve_uri(scheme + uri[uri.index(":") :])
+        return zodburi.resolve_uri(_with_defaults(scheme + uri[uri.index(":") :]))
     except zodburi.NoResolverForScheme as err:
         advice = f"install {_EXTRAS[scheme]}" if scheme in _EXTRAS else "check it, or install the package that brings it"
         raise StorageError(f"cannot open {uri}: nothing here opens {scheme!r} URIs; {advice}") from err

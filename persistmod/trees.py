@@ -8,6 +8,7 @@ package. Nothing is imported or compiled here.
 from __future__ import annotations
 
 import os
+import posixpath
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from keyword import iskeyword
@@ -36,6 +37,35 @@ class Tree:
     modules: list[Module] = field(default_factory=list)
     resources: dict[str, dict[str, bytes]] = field(default_factory=dict)
     skipped: dict[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class File:
+    """A file of a tree: the source of module `owner`, or a data file at `place` in package `owner`."""
+
+    owner: str
+    place: str
+    data: bytes
+    is_package: bool = False
+
+    @property
+    def is_module(self) -> bool:
+        return not self.place
+
+
+def path_of(owner: str, place: str, is_package: bool) -> str:
+    """Return where a file stands below the directory that `owner`, a dotted name, begins in."""
+    folder = owner.replace(".", "/")
+    if place or is_package:
+        return posixpath.join(folder, place or "__init__.py")
+    return f"{folder}.py"
+
+
+def files_of(tree: Tree) -> dict[str, File]:
+    """Return `{path relative to the directory: file}` of a tree that was read from a directory."""
+    files = [File(module.name, "", module.source, module.is_package) for module in tree.modules if module.source is not None]
+    files += [File(package, place, data) for package, found in tree.resources.items() for place, data in found.items()]
+    return {path_of(file.owner[len(tree.name) + 1 :], file.place, file.is_package): file for file in files}
 
 
 def read(path: Path, name: str | None = None) -> Tree:

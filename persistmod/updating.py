@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import difflib
 import importlib
+import re
 import sys
 import types
 from collections.abc import Callable, Iterable, Sequence
@@ -25,7 +26,7 @@ from persistmod.plans import Plan, Step
 from persistmod.recompiling import compile_again
 from persistmod.records import PersistentModule
 from persistmod.running_aside import Run, Runs, Target, running_aside
-from persistmod.source import Body, to_bytes, to_text
+from persistmod.source import Body, common_lines, to_bytes, to_text
 from persistmod.writes import Writes
 
 Check = Callable[[Plan, types.ModuleType], object]
@@ -242,9 +243,20 @@ def _plan_of(planner: Planner, run: Run, options: Options) -> Plan:
 
 
 def _diff(record: PersistentModule, data: bytes) -> str:
-    """Return the difference of the sources as a unified diff."""
+    """Return the difference of the sources as a unified diff. Only the lines from the first to the last that differ are compared."""
     before, after = (to_text(text, record.name).splitlines(keepends=True) for text in (record.source_bytes, data))
-    return "".join(difflib.unified_diff(before, after, f"{record.name} {record.version}", f"{record.name} {record.version + 1}"))
+    above, below = (max(0, lines - _CONTEXT) for lines in common_lines(before, after))
+    old, new = before[above : len(before) - below], after[above : len(after) - below]
+    lines = difflib.unified_diff(old, new, f"{record.name} {record.version}", f"{record.name} {record.version + 1}", n=_CONTEXT)
+    return "".join(_shifted(line, above) if line.startswith("@@") else line for line in lines)
+
+
+def _shifted(head: str, lines: int) -> str:
+    """Return the head of a part of a diff for a text that has so many lines more above."""
+    return re.sub(r"(?<=[-+])\d+", lambda number: str(int(number.group()) + lines), head)
+
+
+_CONTEXT = 3  # lines around what differs
 
 
 # Applying

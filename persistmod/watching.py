@@ -100,9 +100,13 @@ class Watched:
         self.before = dict(now)  # submodules came, as imports bind them, or went; they are not looked at again
         return False
 
+    def oids(self) -> set[Any]:
+        """Return the oids of what the serial was read from."""
+        return {self.record._p_oid, *(part._p_oid for part in self.serial if isinstance(part, Persistent))}
+
     def is_among(self, oids: set[Any]) -> bool:
         """Return whether one of these is what the serial was read from."""
-        return self.record._p_oid in oids or any(isinstance(part, Persistent) and part._p_oid in oids for part in self.serial)
+        return not oids.isdisjoint(self.oids())
 
     def is_removed(self) -> bool:
         """Return whether the record has left its registry, and perhaps the database with it."""

@@ -5,6 +5,7 @@ import getpass
 import json
 import os
 import re
+import shutil
 import sys
 
 import pytest
@@ -55,17 +56,26 @@ def fail(call):
     return fail
 
 
+@pytest.fixture(scope="module")
+def made(tmp_path_factory):
+    """Add and update a module by the command line, as versions 1 and 2; give the database."""
+    folder = tmp_path_factory.mktemp("made")
+    with contextlib.chdir(folder):
+        for text, arguments in ((FIRST, ("add", "shop.py")), (SECOND, ("update", "shop", "shop.py", "-m", "double the price"))):
+            (folder / "shop.py").write_text(text)
+            assert spawn_text(*arguments)[0] == 0
+    return folder / "app.fs"
+
+
 @pytest.fixture
-def shop(call, scratch):
-    """Add and update a module by the command line, as versions 1 and 2; give a function that writes its file."""
+def shop(made, scratch):
+    """Work on a copy of that database; give a function that writes the file of a module."""
+    shutil.copy(made, scratch)
 
     def write(text, name="shop"):
         (scratch / f"{name}.py").write_text(text)
 
-    write(FIRST)
-    assert call("add", "shop.py")[0] == 0
     write(SECOND)
-    assert call("update", "shop", "shop.py", "-m", "double the price")[0] == 0
     return write
 
 

@@ -109,3 +109,13 @@ def test_no_snapshot_is_taken_of_what_a_quiet_body_cannot_change(tmp_path, other
         assert taken == []
         registry.add("case_loud", "x = object()\n")
         assert "case_loud" in taken
+
+
+@pytest.mark.parametrize("base", ["ctypes.Structure", "Renamed"])
+def test_metaclass_in_c_is_not_trusted(tmp_path, monkeypatch, base):
+    taken = []
+    monkeypatch.setattr(Outside, "take", lambda self, inside: taken.append(sorted(inside)))
+    source = f"import ctypes\nfrom ctypes import Structure as Renamed\nclass Second({base}): ...\n"
+    with Database(tmp_path).open() as registry:
+        registry.add("case_quiet", source)
+    assert len(taken) == 1 and "Renamed" in taken[0] and "Second" not in taken[0]

@@ -2,6 +2,8 @@
 
 import asyncio
 import contextlib
+import inspect
+import linecache
 import logging
 import re
 import sys
@@ -16,6 +18,7 @@ from transaction import TransactionManager
 from ZODB.Connection import Connection
 
 import persistmod
+from persistmod import serving
 
 SOON = 0.1
 LONG = 20.0
@@ -310,20 +313,6 @@ def test_status_names_the_threads_that_new_code_waits_for(deploy):
     assert (app.f(), persistmod.status().blocking) == (2, ())
 
 
-def test_waiting_ends_when_the_thread_dies(deploy, worker):
-    deployed = deploy(returning(1), returning(2), quiesce_timeout=LONG)
-    import app
-
-    thread, may_end, left_open = start_inside(deployed)
-    deployed.deploy()
-    beginning = worker(deployed.open)
-    assert is_waiting(beginning)
-    begun = time.monotonic()
-    may_end.set()
-    beginning.result(LONG)
-    assert app.f() == 2 and time.monotonic() - begun < LONG / 2
-
-
 def test_thread_with_the_number_of_one_that_ended_inside(deploy):
     """The system gives numbers of threads again: a new one is not inside what an old one began."""
     deployed = deploy(returning(1), returning(2), quiesce_timeout=LONG)
@@ -340,6 +329,38 @@ def test_thread_with_the_number_of_one_that_ended_inside(deploy):
         numbers.add(other.ident)
         other.join(LONG)
     assert seen == [2] * 100 and len(numbers) < 101, "no number came again"
+
+
+def test_thread_that_ends_inside_while_others_wait(deploy, other_worker):
+    deployed = deploy(returning(1), returning(2), quiesce_timeout=LONG)
+    import app
+
+    end = threading.Event()
+    thread = threading.Thread(target=lambda: (deployed.open(), transaction.begin(), end.wait(LONG)))
+    thread.start()
+    while not persistmod.status().inside:
+        time.sleep(0.001)
+    deployed.deploy()
+    beginning = other_worker(deployed.open)
+    assert is_waiting(beginning)
+    end.set()
+    beginning.result(LONG / 2)
+    assert app.f() == 2
+
+
+def test_database_that_is_closed_while_one_waits(deploy, worker, other_worker):
+    deployed = deploy(returning(1), returning(2), quiesce_timeout=LONG)
+    import app  # noqa: F401
+
+    worker(lambda: (deployed.open(), transaction.begin())).result()
+    other_worker(deployed.open).result()
+    deployed.deploy()
+    beginning = other_worker(transaction.begin)
+    assert is_waiting(beginning)
+    begun = time.monotonic()
+    deployed.db.close()
+    assert beginning.exception(LONG / 2) is not None
+    assert time.monotonic() - begun < LONG / 2
 
 
 def test_closed_connection_holds_up_nobody(deploy, worker):
@@ -438,6 +459,19 @@ def test_version_that_cannot_be_applied_leaves_the_old_one(failing, caplog):
     status = persistmod.status()
     assert (list(status.failures), status.modules, status.pending) == (["app"], {"app": 1}, ())
     assert status.failures["app"].startswith("FileNotFoundError: ")
+
+
+def test_tools_show_the_source_that_runs(failing):
+    failing.open()
+    import app
+
+    failing.deploy()
+    transaction.begin()
+    linecache.checkcache()
+    assert inspect.getsource(app.f) == returning(1)
+    failing.needed.write_text("there")
+    transaction.begin()
+    assert inspect.getsource(app.f) == returning(2)
 
 
 def test_it_is_tried_again_at_the_next_boundary(failing):
@@ -598,6 +632,20 @@ def test_import_under_way_in_another_thread_is_waited_for(deploy, worker, other_
     finally:
         release.set()
         del sys.modules["gate_of_test"]
+
+
+def test_code_connection_does_not_read_the_past_for_long(deploy):
+    now = [0.0]
+    deployed = deploy(returning(1), {"late": ""}, clock=lambda: now[0])
+    connection = deployed.open()
+    code = serving._current[-1][0]
+    before = code.snapshot
+    for number, seconds in ((1, 0.0), (2, 31.0)):
+        now[0] = seconds
+        connection.root()["n"] = number
+        transaction.commit()
+        transaction.begin()
+        assert (code.snapshot > before) == (seconds > 30.0)
 
 
 # Changes by this process

@@ -81,3 +81,27 @@ def test_restarted_process_runs_what_the_others_run(uri):
         running = server("result = app.f(), app.TABLE")
         with serving(uri) as fresh:
             assert fresh("import app; result = app.f(), app.TABLE") == running == [[2, 1], {"a": [1]}]
+
+
+def test_thread_of_the_storage_imports_without_the_database(storage_uri):
+    """It would wait for the database, which it has to read itself."""
+    uri = storage_uri("zeo")
+    with deploying(uri) as deployer:
+        deployer("registry.add('late', 'VALUE = 1'); transaction.commit()")
+    with serving(uri) as server:
+        server(
+            """
+            import asyncio, concurrent.futures, gc
+            done = concurrent.futures.Future()
+            def find():
+                try:
+                    import late
+                except ImportError:
+                    done.set_result("not found")
+                else:
+                    done.set_result("found")
+            (loop,) = [one for one in gc.get_objects() if isinstance(one, asyncio.AbstractEventLoop) and one.is_running()]
+            """
+        )
+        assert server("loop.call_soon_threadsafe(find); result = done.result(20)") == "not found"
+        assert server("import late; result = late.VALUE") == 1

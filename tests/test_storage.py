@@ -338,6 +338,13 @@ def test_sqlite_in_a_place_that_is_none(scratch):
     assert get_refusal("sqlite:///?data_dir=app").endswith("app is not a directory; name that of an SQLite database in data_dir")
 
 
+@pytest.mark.parametrize(("option", "limit"), [("", 1 << 20), ("&cache_local_object_max=2MB", 2 << 20)])
+def test_cache_of_relstorage_takes_images(option, limit):
+    db = open_db("sqlite:///?data_dir=app" + option)
+    assert db.storage._options.cache_local_object_max == limit
+    db.close()
+
+
 def test_passwords_are_not_shown():
     assert mask_password("postgresql://user:a:b@host:1/app?x=1") == "postgresql://user:***@host:1/app?x=1"
     assert mask_password("zeo://host:1?username=user&password=secret&wait=1") == "zeo://host:1?username=user&password=***&wait=1"

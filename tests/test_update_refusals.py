@@ -1,5 +1,6 @@
 """Updates that are refused: everything is as it was, told by snapshots of all that there is, and the next update works."""
 
+import difflib
 import encodings.ascii  # noqa: F401  what an update imports for itself is no change
 import sys
 import textwrap
@@ -277,6 +278,14 @@ def test_plan_changes_nothing(shop):
     plan = persistmod.plan("shop", edited(*RICH, extra=BUSY))
     assert snapshots.changes(before, snapshots.take(("shop", "client"), shop._p_jar)) == []
     assert "update" in {step.action for step in plan.steps}
+
+
+@pytest.mark.parametrize("edits", [RICH, RICH[:1], RICH[-1:], [("VERSION = 1\n", "")], [("\nimport abc", "import abc")]])
+def test_diff_of_a_plan_is_that_of_the_sources(shop, edits):
+    record, after = shop["shop"], edited(*edits)
+    names = [f"shop {record.version}", f"shop {record.version + 1}"]
+    expected = "".join(difflib.unified_diff(record.source.splitlines(keepends=True), after.splitlines(keepends=True), *names))
+    assert expected and persistmod.plan("shop", after).diff == expected
 
 
 def test_plan_made_before_the_module_changed(shop):

@@ -41,7 +41,7 @@ def main(request: dict[str, Any]) -> dict[str, Any]:
             "total": ended.clock - opening.clock,
             "cpu": ended.cpu - opening.cpu,
             "memory": _memory(request["measure"]) - before,
-            "modules": list(sys.modules),
+            "modules": [name for name, module in sys.modules.items() if _can_be_imported(module)],
             "origins": _origins(request["names"]),
         }
 
@@ -58,6 +58,11 @@ def _open_side(request: dict[str, Any], stack: ExitStack) -> None:
     connection = db.open()
     stack.callback(connection.close)
     stack.enter_context(persistmod.importing(persistmod.get_registry(connection)))
+
+
+def _can_be_imported(module: object) -> bool:
+    """Tell modules from what machine code puts beside them."""
+    return getattr(module, "__spec__", None) is not None
 
 
 def _now() -> Moment:

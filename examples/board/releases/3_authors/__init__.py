@@ -1,0 +1,3 @@
+"""A notice board on the web, which lives in the database with its notices."""
+
+RELEASE = 3

@@ -1,0 +1,71 @@
+"""What a registry offers for directories: in step with them, from them, to them."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any, cast
+
+from BTrees.OOBTree import OOBTree
+
+from persistmod.proving import Progress
+from persistmod.syncing import Gate, Registry, Synced, Syncing, SyncPlan, export
+
+
+class Directories:
+    """What a registry offers for directories."""
+
+    _synced: OOBTree | None = None
+
+    def sync(
+        self, directory: str | os.PathLike[str], name: str | None = None, *, prefer: str | None = None, gate: Gate | None = None,
+        progress: Progress | None = None, **options: Any,
+    ) -> SyncPlan:
+        """Bring a directory and the package `name` (by default its name) in step, both ways; return what was done.
+
+        What has changed on one side since they were last in step is changed on the other: modules at once, together, as `update_many`
+        does, with its options; files when the transaction commits. At the first time what one side lacks comes from the other. What
+        both have changed is refused, unless `prefer` says which side counts, "directory" or "registry". A `gate` sees what the
+        registry is to take before anything is run here, and raises to refuse. Raises SyncError for that, and as
+        `add_tree` and `update_many` do; then nothing is changed.
+        """
+        syncing = Syncing(cast("Registry", self), Path(directory), name, prefer)
+        return syncing.apply(syncing.plan(), options, gate, progress)
+
+    def deploy(
+        self, directory: str | os.PathLike[str], name: str | None = None, *, gate: Gate | None = None, progress: Progress | None = None,
+        **options: Any,
+    ) -> SyncPlan:
+        """Make a package what a directory holds, as `sync` does, but one way: what the directory lacks leaves."""
+        syncing = Syncing(cast("Registry", self), Path(directory), name, one_way=True)
+        return syncing.apply(syncing.plan(), options, gate, progress)
+
+    def plan_sync(
+        self, directory: str | os.PathLike[str], name: str | None = None, *, prefer: str | None = None, one_way: bool = False
+    ) -> SyncPlan:
+        """Return what `sync`, or `deploy` if one way, would do to which files; nothing is changed, and no module is run."""
+        return Syncing(cast("Registry", self), Path(directory), name, prefer, one_way=one_way).plan()
+
+    def export(self, directory: str | os.PathLike[str], *names: str) -> list[str]:
+        """Write modules and packages, all if none is named, as files that Python imports without a database; return their paths.
+
+        They stand below the directory by their dotted names, byte for byte. StorageError if another file stands in a place; then
+        nothing is written.
+        """
+        registry = cast("Registry", self)
+        tops = [name for name in registry if name.rpartition(".")[0] not in registry]
+        return export(registry, Path(directory), names or tops)
+
+    def synced(self, key: str) -> Synced | None:
+        """Return what a directory had when it was last in step."""
+        found: Synced | None = self._synced.get(key) if self._synced is not None else None
+        return found
+
+    def keep_synced(self, key: str) -> Synced:
+        """Return the same, made if it is not there."""
+        if self._synced is None:
+            self._synced = OOBTree()
+        if key not in self._synced:
+            self._synced[key] = Synced()
+        kept: Synced = self._synced[key]
+        return kept

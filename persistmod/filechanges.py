@@ -1,0 +1,98 @@
+"""Files that are written and removed by the commit of a transaction, all or none.
+
+They are written beside their places when the transaction votes, which fails if they cannot be, and take them when it has been decided.
+"""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from persistmod.errors import StorageError
+
+
+class FileChanges:
+    """`{path relative to the folder: bytes, or None to remove it}`: a data manager of one transaction."""
+
+    def __init__(self, manager: Any, folder: Path, changes: Mapping[str, bytes | None]) -> None:
+        self.transaction_manager = manager
+        self._folder = folder
+        self._changes = dict(changes)
+        self._written: dict[Path, str] = {}  # where each file is until it takes its place
+        manager.get().join(self)
+
+    def _write(self) -> None:
+        for relative, data in self._changes.items():
+            path = self._folder / relative
+            if data is None:
+                continue
+            path.parent.mkdir(parents=True, exist_ok=True)
+            descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".new")
+            self._written[path] = name
+            with open(descriptor, "wb") as file:
+                file.write(data)
+                os.fchmod(file.fileno(), path.stat().st_mode & 0o7777 if path.exists() else 0o666 & ~_umask())
+
+    def _forget(self) -> None:
+        for name in self._written.values():
+            os.unlink(name)
+        self._written = {}
+
+    def _remove_empty(self, folder: Path) -> None:
+        """Remove directories that the removal of a file has left empty, but not the one that is kept in step."""
+        while folder != self._folder and not any(folder.iterdir()):
+            folder.rmdir()
+            folder = folder.parent
+
+    # The data manager
+
+    def savepoint(self) -> _Point:
+        """Return the point in the transaction from which the changes stand, whatever is rolled back to it."""
+        return _Point()
+
+    def abort(self, transaction: Any) -> None:
+        self._changes = {}
+
+    def tpc_begin(self, transaction: Any) -> None:
+        """Nothing is written before the vote."""
+
+    def commit(self, transaction: Any) -> None:
+        """Nothing is written before the vote."""
+
+    def tpc_vote(self, transaction: Any) -> None:
+        try:
+            self._write()
+        except OSError as error:
+            self._forget()
+            raise StorageError(f"{self._folder}: a file cannot be written: {error}; nothing is changed") from error
+
+    def tpc_finish(self, transaction: Any) -> None:
+        for path, name in self._written.items():
+            os.replace(name, path)
+        self._written = {}
+        for relative in [relative for relative, data in self._changes.items() if data is None]:
+            path = self._folder / relative
+            path.unlink(missing_ok=True)
+            self._remove_empty(path.parent)
+
+    def tpc_abort(self, transaction: Any) -> None:
+        self._forget()
+
+    def sortKey(self) -> str:
+        return "~persistmod.files"
+
+
+class _Point:
+    """A savepoint after which nothing of this data manager is taken back: an earlier one aborts it whole."""
+
+    def rollback(self) -> None:
+        """The changes stand."""
+
+
+def _umask() -> int:
+    mask = os.umask(0o022)
+    os.umask(mask)
+    return mask

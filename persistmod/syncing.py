@@ -1,0 +1,378 @@
+"""Keeping a directory and a package of the registry in step, both ways.
+
+    what both had when they were last in step  ─┬─> for each file: who changed it? ──> plan ──> one transaction, or nothing
+    the files now ── the modules and data now ──┘
+
+What was in step is kept in the registry, for each directory of each machine. A file that is to be written is written by the commit; should
+the process die between commit and writing, the file is still known as one that nobody changed.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import platform
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+from typing import Any, Protocol, cast
+
+from persistent import Persistent
+
+from persistmod import adding, trees
+from persistmod.errors import NotRegisteredError, StorageError, SyncError
+from persistmod.filechanges import FileChanges
+from persistmod.plans import Plan
+from persistmod.proving import Progress
+from persistmod.records import PersistentModule
+from persistmod.trees import File, Tree, path_of
+
+SIDES = ("directory", "registry")
+
+
+@dataclass(frozen=True, slots=True)
+class SyncStep:
+    """What becomes of one file.
+
+    `action`: add, change, remove, rename (from `before`, with the same content) or conflict; `target`: the side that is changed,
+    "directory" or "registry". `name`: the module, or the package of a data file.
+    """
+
+    path: str
+    action: str
+    target: str
+    name: str
+    before: str = ""
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class SyncPlan:
+    """What keeps a directory and a package in step: `skipped` are files that cannot be kept, `{path: reason}`.
+
+    When it has been carried out: `plans` are those of the modules that were updated, `stored` those that are kept as source only.
+    """
+
+    name: str
+    directory: str
+    steps: tuple[SyncStep, ...]
+    skipped: Mapping[str, str] = field(default_factory=dict)
+    plans: Mapping[str, Plan] = field(default_factory=dict)
+    stored: Mapping[str, str] = field(default_factory=dict)
+    applied: bool = False
+
+    @property
+    def conflicts(self) -> tuple[SyncStep, ...]:
+        """Files that both sides have changed: with one of them nothing is done."""
+        return tuple(step for step in self.steps if step.action == "conflict")
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return the plan as plain data."""
+        return {**asdict(replace(self, plans={})), "plans": [plan.as_dict() for plan in self.plans.values()]}
+
+
+class Synced(Persistent):
+    """What a directory and a package had when they were last in step.
+
+    `files`: `{path: digest}`; `pending`: `{path: when it was modified, in ns, or None}` of files as they were before the last commit wrote
+    them: one that is still the same was not written.
+    """
+
+    def __init__(self) -> None:
+        self.files: dict[str, str] = {}
+        self.pending: dict[str, int | None] = {}
+
+
+class Gate(Protocol):
+    """What lets changes through."""
+
+    def check(self, registry: Any, files: Mapping[str, bytes], gone: Collection[str], changed: Collection[str]) -> object:
+        """Raise UpdateError unless all is well with `{path: bytes}` of a package as it will be, of which some files are `changed`."""
+
+
+class Registry(Protocol):
+    """What is needed of a registry."""
+
+    _p_jar: Any
+
+    def __contains__(self, name: object) -> bool: ...
+    def __getitem__(self, name: str) -> PersistentModule: ...
+    def __iter__(self) -> Iterator[str]: ...
+    def below(self, name: str) -> list[str]: ...
+    def synced(self, key: str) -> Synced | None: ...
+    def keep_synced(self, key: str) -> Synced: ...
+    def remove(self, name: str) -> None: ...
+    def update_many(self, sources: Mapping[str, bytes | None], **options: Any) -> dict[str, Plan]: ...
+
+
+@dataclass(slots=True)
+class Changes:
+    """What a tree changes in a registry.
+
+    `again`: modules that leave first, since what they are changes. `sources`: `{module: source, or None if it leaves}`, `packages` are
+    those of the new ones that are packages; `data`: `{package: {path: bytes, or None to remove it}}`.
+    """
+
+    again: list[str] = field(default_factory=list)
+    sources: dict[str, bytes | None] = field(default_factory=dict)
+    packages: set[str] = field(default_factory=set)
+    data: dict[str, dict[str, bytes | None]] = field(default_factory=dict)
+
+
+def files_in(registry: Registry, name: str) -> dict[str, File]:
+    """Return `{path: file}` of a package of the registry, or of a module; nothing for a name that it does not have."""
+    files = []
+    for found in [name, *registry.below(name)] if name in registry else []:
+        record = registry[found]
+        if record.has_source:
+            files.append(File(found, "", record.source_bytes, record.is_package))
+        files += [File(found, place, data) for place, data in record.resources.items()]
+    return {path_of(file.owner[len(name) + 1 :], file.place, file.is_package): file for file in files}
+
+
+class Syncing:
+    """One directory and one package, as they are now."""
+
+    def __init__(self, registry: Registry, directory: Path, name: str | None, prefer: str | None = None, *, one_way: bool = False) -> None:
+        if prefer not in (None, *SIDES):
+            raise ValueError(f"prefer must be one of {', '.join(SIDES)}, not {prefer!r}")
+        self._registry = registry
+        self._folder = directory
+        self._prefer = prefer
+        self.tree = self._read(name)
+        self.name = self.tree.name
+        if self.name in registry and not registry[self.name].is_package:
+            problem = f"it is a module of the registry, and {directory} a directory; give the directory another name"
+            raise SyncError(f"module {self.name!r}: {problem}", module=self.name)
+        self._key = f"{self.name} {platform.node()}:{directory.resolve()}"
+        self._files = trees.files_of(self.tree)
+        self._modules = files_in(registry, self.name)
+        self._is_one_way = one_way
+        self._synced = registry.synced(self._key)
+        if one_way:  # as if the registry had been in step
+            self._synced = Synced()
+            self._synced.files = {path: _digest_of(file.data) or "" for path, file in self._modules.items()}
+
+    def _read(self, name: str | None) -> Tree:
+        if self._folder.is_dir():
+            return trees.read(self._folder, name)
+        name = name or self._folder.name
+        if self._folder.exists():
+            raise StorageError(f"module {name!r}: {self._folder} is no directory", module=name)
+        if name not in self._registry:
+            problem = f"there is no directory {self._folder}, and no such module in the registry"
+            raise StorageError(f"module {name!r}: {problem}", module=name)
+        return Tree(name)
+
+    def plan(self) -> SyncPlan:
+        """Return what is to be done; nothing is changed."""
+        self._check_presence()
+        steps = [step for path in sorted({*self._files, *self._modules}) if (step := self._step(path)) is not None]
+        return SyncPlan(self.name, str(self._folder), tuple(_with_renames(steps, self._contents)), self.tree.skipped)
+
+    def _check_presence(self) -> None:
+        """A directory that has lost everything is more likely not mounted than meant."""
+        known = self._synced.files if self._synced is not None else {}
+        if not known or not known.keys().isdisjoint(self._files):
+            return
+        if self._prefer == "registry":
+            self._synced = None
+        elif self._prefer is None:
+            problem = f"{self._folder} has none of the files that it had; if that is meant, say which side counts"
+            raise SyncError(f"module {self.name!r}: {problem}: prefer='directory' or 'registry'", module=self.name)
+
+    def _step(self, path: str) -> SyncStep | None:
+        file, module = self._files.get(path), self._modules.get(path)
+        here, there = _digest(file), _digest(module)
+        if here == there:
+            return None
+        synced = self._synced or Synced()
+        known = synced.files.get(path)
+        is_new_here = here != known and not (path in synced.pending and self._modified(path) == synced.pending[path])
+        if is_new_here and there != known and self._prefer is None:
+            reason = "both have changed it" if known is not None else "both have it, and it was never in step"
+            return SyncStep(path, "conflict", "", _owner(file, module), "", reason)
+        counts = self._prefer if is_new_here and there != known else "directory" if is_new_here else "registry"
+        target = "registry" if counts == "directory" else "directory"
+        before, after = (module, file) if target == "registry" else (file, module)
+        action = "add" if before is None else "remove" if after is None else "change"
+        return SyncStep(path, action, target, _owner(file, module))
+
+    def _modified(self, path: str) -> int | None:
+        file = self._folder / path
+        return file.stat().st_mtime_ns if file.exists() else None
+
+    def _contents(self, step: SyncStep) -> bytes | None:
+        """Return what a step adds or removes."""
+        is_new_here = (step.target == "registry") == (step.action == "add")
+        file = (self._files if is_new_here else self._modules).get(step.path)
+        return None if file is None else file.data
+
+    def apply(
+        self, plan: SyncPlan, options: Mapping[str, Any], gate: Gate | None = None, progress: Progress | None = None
+    ) -> SyncPlan:
+        """Carry out a plan of this state: the registry now, the files when the transaction commits. SyncError if there are conflicts.
+
+        Files that a plan leaves out stay as they are on both sides, and are looked at again. A `gate` sees everything first.
+        """
+        if plan.conflicts:
+            what = ", ".join(step.path for step in plan.conflicts)
+            problem = f"both {plan.directory} and the registry have changed {what}"
+            raise SyncError(f"module {self.name!r}: {problem}; say which side counts: prefer='directory' or 'registry'", module=self.name)
+        steps = _without_renames(plan.steps)
+        self._check(steps, gate)
+        plans, stored = self._change_registry([step for step in steps if step.target == "registry"], options, progress)
+        if not self._is_one_way:
+            self._change_directory([step for step in steps if step.target == "directory"], {step.path for step in steps})
+        return replace(plan, plans=plans, stored=stored, applied=True)
+
+    def _change_registry(
+        self, steps: list[SyncStep], options: Mapping[str, Any], progress: Progress | None
+    ) -> tuple[dict[str, Plan], dict[str, str]]:
+        if not steps:
+            return {}, {}
+        if self.name not in self._registry:
+            return {}, adding.add_tree(cast("adding.Registry", self._registry), self.tree, "auto", progress).stored
+        return change(self._registry, self.name, self._changes(steps), options)
+
+    def _changes(self, steps: Iterable[SyncStep]) -> Changes:
+        """Return what steps change; a module that becomes a package, or the other way round, goes and comes again, with all below it."""
+        wanted = dict(self._modules)
+        for step in steps:
+            if step.path in self._files:
+                wanted[step.path] = self._files[step.path]
+            else:
+                del wanted[step.path]
+        before, after = _sources(self._modules), _sources(wanted)
+        again = [name for name in {**before, **after} if self._changes_kind(name, after)]
+        changes = Changes(again, dict.fromkeys(name for name in before if name not in after and not _is_below(name, again)))
+        for name, file in after.items():
+            if _is_below(name, again) or name not in before or before[name].data != file.data:
+                changes.sources[name] = file.data
+                changes.packages |= {name} if file.is_package else set()
+        old, new = _data(self._modules), _data(wanted)
+        for owner in old.keys() | new.keys():
+            there = {} if _is_below(owner, again) else old.get(owner, {})
+            here = new.get(owner, {})
+            differing = {place: data for place, data in here.items() if there.get(place) != data}
+            changes.data[owner] = {**differing, **dict.fromkeys(there.keys() - here.keys())}
+        changes.data = {owner: data for owner, data in changes.data.items() if data}
+        return changes
+
+    def _changes_kind(self, name: str, after: Mapping[str, File]) -> bool:
+        if name in after:
+            return name in self._registry and self._registry[name].is_package != after[name].is_package
+        return any(other.startswith(f"{name}.") for other in after)
+
+    def _check(self, steps: list[SyncStep], gate: Gate | None) -> None:
+        changed = [step for step in steps if step.target == "registry"]
+        if gate is not None and changed:
+            top = self.name.replace(".", "/")
+            files = {f"{top}/{path}": file.data for path, file in {**self._modules, **self._files}.items()}
+            gone = {f"{top}/{step.path}" for step in changed if step.action == "remove"}
+            gate.check(self._registry, files, gone, [f"{top}/{step.path}" for step in changed if step.action != "remove"])
+
+    def _change_directory(self, steps: list[SyncStep], done: set[str]) -> None:
+        """Have files written, and keep what is in step then; what differs and was not done stays as it was known."""
+        changes = {step.path: self._modules[step.path].data if step.path in self._modules else None for step in steps}
+        synced = self._registry.keep_synced(self._key)
+        now = {**{path: _digest(file) for path, file in self._files.items()}, **{path: _digest_of(data) for path, data in changes.items()}}
+        for path in {*self._files, *self._modules} - done:
+            if _digest(self._files.get(path)) != _digest(self._modules.get(path)):
+                now[path] = synced.files.get(path)
+        files = {path: digest for path, digest in now.items() if digest is not None}
+        pending = {path: self._modified(path) for path in changes}
+        if (synced.files, synced.pending) != (files, pending):
+            synced.files, synced.pending = files, pending
+        if changes:
+            FileChanges(self._registry._p_jar.transaction_manager, self._folder, changes)
+
+
+def change(registry: Registry, top: str, changes: Changes, options: Mapping[str, Any]) -> tuple[dict[str, Plan], dict[str, str]]:
+    """Make changes below `top`, all or none; return the plans of what was updated, and `{name: why}` of what is kept as source only."""
+    point = registry._p_jar.transaction_manager.get().savepoint()
+    try:
+        for name in changes.again:
+            if name in registry:
+                registry.remove(name)
+        new = [name for name, source in changes.sources.items() if source is not None and name not in registry]
+        plans = registry.update_many(changes.sources, packages=changes.packages, data=changes.data, failing="store", **options)
+        for name in reversed(registry.below(top)):
+            if not registry[name].has_source and not registry.below(name) and not registry[name].resources:
+                registry.remove(name)
+    except BaseException:
+        point.rollback()
+        raise
+    return plans, {name: registry[name].run_reason for name in new if adding.is_source_only(registry[name])}
+
+
+def _sources(files: Mapping[str, File]) -> dict[str, File]:
+    return {file.owner: file for file in files.values() if file.is_module}
+
+
+def _data(files: Mapping[str, File]) -> dict[str, dict[str, bytes]]:
+    found: dict[str, dict[str, bytes]] = {}
+    for file in files.values():
+        if not file.is_module:
+            found.setdefault(file.owner, {})[file.place] = file.data
+    return found
+
+
+def _is_below(name: str, tops: Iterable[str]) -> bool:
+    return any(name == top or name.startswith(f"{top}.") for top in tops)
+
+
+def _owner(file: File | None, module: File | None) -> str:
+    found = file or module
+    return found.owner if found is not None else ""
+
+
+def _digest(file: File | None) -> str | None:
+    return None if file is None else _digest_of(file.data)
+
+
+def _digest_of(data: bytes | None) -> str | None:
+    return None if data is None else hashlib.sha256(data).hexdigest()
+
+
+def _with_renames(steps: list[SyncStep], contents: Callable[[SyncStep], bytes | None]) -> list[SyncStep]:
+    """Return the steps with one for each pair that removes and adds the same content on one side."""
+    removed = {(step.target, contents(step)): step for step in steps if step.action == "remove"}
+    found = []
+    for step in steps:
+        before = removed.pop((step.target, contents(step)), None) if step.action == "add" else None
+        found.append(step if before is None else replace(step, action="rename", before=before.path))
+    gone = {(step.target, step.before) for step in found if step.before}
+    return [step for step in found if step.action != "remove" or (step.target, step.path) not in gone]
+
+
+def _without_renames(steps: Iterable[SyncStep]) -> list[SyncStep]:
+    found = []
+    for step in steps:
+        if step.action == "rename":
+            found += [replace(step, path=step.before, action="remove", before=""), replace(step, action="add", before="")]
+        else:
+            found.append(step)
+    return found
+
+
+# Exporting
+
+
+def export(registry: Registry, directory: Path, names: Iterable[str]) -> list[str]:
+    """Write modules and packages as files below a directory; see `Registry.export`."""
+    files: dict[str, bytes] = {}
+    for name in names:
+        if name not in registry:
+            raise NotRegisteredError(f"no module {name!r} in the registry", module=name)
+        for found in [name, *registry.below(name)]:
+            record = registry[found]
+            if record.has_source:
+                files[path_of(found, "", record.is_package)] = record.source_bytes
+            files |= {path_of(found, place, False): data for place, data in record.resources.items()}
+    different = [path for path, data in files.items() if (directory / path).exists() and (directory / path).read_bytes() != data]
+    if different:
+        raise StorageError(f"{directory} has other files {', '.join(sorted(different))}; nothing was written")
+    for path, data in files.items():
+        (directory / path).parent.mkdir(parents=True, exist_ok=True)
+        (directory / path).write_bytes(data)
+    return sorted(files)

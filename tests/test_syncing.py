@@ -1,0 +1,324 @@
+"""A directory and a package of the registry in step, both ways, and exports that run without a database."""
+
+import os
+import sys
+
+import pytest
+import transaction
+from processes import Database, run_python
+
+import persistmod
+from persistmod import filechanges
+
+
+@pytest.fixture
+def database(tmp_path):
+    return Database(tmp_path)
+
+
+@pytest.fixture
+def folder(tmp_path):
+    made = tmp_path / "pack"
+    write(made, {"__init__.py": "", "a.py": "from . import b\ndef f():\n    return b.N\n", "b.py": "N = 1\n", "text.txt": "one\n"})
+    return made
+
+
+def write(folder, files):
+    for path, text in files.items():
+        (folder / path).parent.mkdir(parents=True, exist_ok=True)
+        (folder / path).write_bytes(text if isinstance(text, bytes) else text.encode())
+
+
+def read(folder):
+    files = [path for path in sorted(folder.rglob("*")) if path.is_file() and "__pycache__" not in path.parts]
+    return {str(path.relative_to(folder)): path.read_bytes() for path in files}
+
+
+def sync(registry, folder, **options):
+    """Bring both in step and commit; return (target, action, path) of what was done."""
+    done = registry.sync(folder, **options)
+    transaction.commit()
+    return [(step.target, step.action, step.path) for step in done.steps]
+
+
+def test_first_time_the_registry_takes_the_directory(database, folder):
+    with database.open() as registry:
+        assert sync(registry, folder) == [("registry", "add", path) for path in ("__init__.py", "a.py", "b.py", "text.txt")]
+        assert sync(registry, folder) == []
+        assert registry["pack"].resources["text.txt"] == b"one\n"
+    assert database.run("import pack.a; print(pack.a.f())") == "1\n"
+
+
+def test_changes_of_the_directory_update_modules_together_in_place(database, folder):
+    with database.open() as registry:
+        sync(registry, folder)
+        f = registry["pack.a"].module.f
+        write(folder, {"a.py": "from . import b\ndef f():\n    return b.M\n", "b.py": "M = 2\n"})
+        write(folder, {"c/__init__.py": "", "c/d.py": "from .. import a\n"})
+        os.remove(folder / "text.txt")
+        assert sync(registry, folder) == [
+            ("registry", "change", "a.py"),
+            ("registry", "change", "b.py"),
+            ("registry", "add", "c/__init__.py"),
+            ("registry", "add", "c/d.py"),
+            ("registry", "remove", "text.txt"),
+        ]
+        assert f() == 2 and dict(registry["pack"].resources) == {}
+        assert registry["pack.c.d"].module.a is sys.modules["pack.a"]
+    assert database.run("import pack.c.d; print(pack.c.d.a.f())") == "2\n"
+
+
+def test_changes_of_the_registry_are_written_by_the_commit(database, folder):
+    with database.open() as registry:
+        sync(registry, folder)
+        registry.update("pack.b", "N = 5  # é\r\n".encode())
+        registry.add("pack.new", "X = 1")
+        registry.remove("pack.a")
+        transaction.commit()
+        before = read(folder)
+        registry.sync(folder)
+        assert read(folder) == before
+        transaction.commit()
+        assert read(folder) == {"__init__.py": b"", "b.py": "N = 5  # é\r\n".encode(), "new.py": b"X = 1", "text.txt": b"one\n"}
+        assert sync(registry, folder) == []
+
+
+def test_abort_leaves_both_as_they_were(database, folder):
+    with database.open() as registry:
+        sync(registry, folder)
+        registry.update("pack.b", "N = 2\n")
+        transaction.commit()
+        write(folder, {"a.py": "def f():\n    return 7\n"})
+        before = read(folder)
+        registry.sync(folder)
+        assert registry["pack.a"].module.f() == 7
+        transaction.abort()
+        assert (read(folder), registry["pack.a"].module.f()) == (before, 2)
+        assert len(sync(registry, folder)) == 2
+
+
+def test_file_that_cannot_be_written_fails_the_commit(database, folder, monkeypatch):
+    with database.open() as registry:
+        sync(registry, folder)
+        registry.update("pack.b", "N = 2\n")
+        registry.update("pack.a", "def f():\n    return 2\n")
+        transaction.commit()
+        before = read(folder)
+        make, made = filechanges.tempfile.mkstemp, []
+
+        def fail_the_second(**arguments):
+            if made:
+                raise OSError(28, "No space left on device")
+            made.append(make(**arguments))
+            return made[0]
+
+        monkeypatch.setattr(filechanges.tempfile, "mkstemp", fail_the_second)
+        registry.sync(folder)
+        with pytest.raises(persistmod.StorageError, match="No space left.*nothing is changed"):
+            transaction.commit()
+        transaction.abort()
+        monkeypatch.undo()
+        assert read(folder) == before
+        assert len(sync(registry, folder)) == 2
+
+
+def test_process_that_dies_before_it_writes_loses_nothing(database, folder, monkeypatch):
+    with database.open() as registry:
+        sync(registry, folder)
+        registry.update("pack.b", "N = 2\n")
+        transaction.commit()
+        registry.sync(folder)
+        monkeypatch.setattr(filechanges.FileChanges, "tpc_finish", lambda self, transaction: self._forget())
+        transaction.commit()
+        monkeypatch.undo()
+        assert read(folder)["b.py"] == b"N = 1\n"
+        assert sync(registry, folder) == [("directory", "change", "b.py")]
+        assert read(folder)["b.py"] == b"N = 2\n"
+
+
+def test_file_that_becomes_what_it_was_before_it_was_written_is_a_change(database, folder):
+    with database.open() as registry:
+        sync(registry, folder)
+        registry.update("pack.b", "N = 2\n")
+        transaction.commit()
+        sync(registry, folder)
+        assert read(folder)["b.py"] == b"N = 2\n"
+        write(folder, {"b.py": "N = 1\n"})
+        assert sync(registry, folder) == [("registry", "change", "b.py")]
+
+
+def test_what_both_changed_is_refused_unless_one_side_counts(database, folder):
+    with database.open() as registry:
+        sync(registry, folder)
+        registry.update("pack.b", "N = 2\n")
+        transaction.commit()
+        write(folder, {"b.py": "N = 3\n", "a.py": "def f():\n    return 9\n"})
+        with pytest.raises(persistmod.SyncError, match="have changed b.py; say which side counts: prefer="):
+            registry.sync(folder)
+        assert registry["pack.a"].module.f() == 2
+        plan = registry.plan_sync(folder)
+        assert [(step.action, step.reason) for step in plan.steps if step.path == "b.py"] == [("conflict", "both have changed it")]
+        assert sync(registry, folder, prefer="registry") == [("registry", "change", "a.py"), ("directory", "change", "b.py")]
+        assert read(folder)["b.py"] == b"N = 2\n"
+        registry.update("pack.b", "N = 4\n")
+        transaction.commit()
+        write(folder, {"b.py": "N = 5\n"})
+        assert sync(registry, folder, prefer="directory") == [("registry", "change", "b.py")]
+        assert sys.modules["pack.b"].N == 5
+
+
+def test_both_may_change_the_same_way_and_different_files(database, folder):
+    with database.open() as registry:
+        sync(registry, folder)
+        registry.update("pack.b", "N = 2\n")
+        registry.remove("pack.a")
+        transaction.commit()
+        write(folder, {"b.py": "N = 2\n", "c.py": ""})
+        os.remove(folder / "a.py")
+        assert sync(registry, folder) == [("registry", "add", "c.py")]
+
+
+def test_what_moved_is_renamed_on_both_sides(database, folder):
+    with database.open() as registry:
+        sync(registry, folder)
+        (folder / "b.py").rename(folder / "sea.py")
+        write(folder, {"a.py": "from . import sea\ndef f():\n    return sea.N\n"})
+        plan = registry.plan_sync(folder)
+        assert [(step.action, step.before, step.path) for step in plan.steps if step.before] == [("rename", "b.py", "sea.py")]
+        sync(registry, folder)
+        assert sorted(registry) == ["pack", "pack.a", "pack.sea"]
+        assert registry["pack.a"].module.f() == 1
+
+
+def test_module_becomes_a_package_and_a_module_again(database, folder):
+    with database.open() as registry:
+        sync(registry, folder)
+        os.remove(folder / "b.py")
+        write(folder, {"b/__init__.py": "from .deep import N\n", "b/deep.py": "N = 8\n", "b/note.txt": "x"})
+        sync(registry, folder)
+        record = registry["pack.b"]
+        assert (record.is_package, record.module.N, dict(record.resources)) == (True, 8, {"note.txt": b"x"})
+        os.remove(folder / "b/__init__.py")
+        sync(registry, folder)
+        assert (registry["pack.b"].has_source, registry["pack.b.deep"].module.N) == (False, 8)
+        for path in ("b/deep.py", "b/note.txt"):
+            os.remove(folder / path)
+        (folder / "b").rmdir()
+        write(folder, {"b.py": "N = 1\n"})
+        sync(registry, folder)
+        assert sorted(registry) == ["pack", "pack.a", "pack.b"]
+        assert sync(registry, folder) == []
+    assert database.run("import pack.a, pack.b; print(pack.b.N)") == "1\n"
+
+
+def test_refused_update_leaves_everything(database, folder):
+    with database.open() as registry:
+        sync(registry, folder)
+        f = registry["pack.a"].module.f
+        write(folder, {"a.py": "raise ValueError('no')\n", "b.py": "N = 9\n", "text.txt": "two\n", "n.py": ""})
+        with pytest.raises(persistmod.BodyError, match="no"):
+            registry.sync(folder)
+        assert (f(), dict(registry["pack"].resources), sorted(registry)) == (1, {"text.txt": b"one\n"}, ["pack", "pack.a", "pack.b"])
+        transaction.commit()
+    assert database.run("import pack.a; print(pack.a.f())") == "1\n"
+
+
+def test_new_module_that_cannot_be_imported_is_kept_as_source(database, folder):
+    with database.open() as registry:
+        sync(registry, folder)
+        write(folder, {"_win.py": "import no_such_module\n", "__main__.py": "print('ran')\n"})
+        done = registry.sync(folder)
+        transaction.commit()
+        assert list(done.stored) == ["pack.__main__", "pack._win"] and "no_such_module" in done.stored["pack._win"]
+        write(folder, {"_win.py": "N = 1\n"})
+        assert sync(registry, folder) == [("registry", "change", "_win.py")]
+        assert registry["pack._win"].module.N == 1
+
+
+def test_directory_that_lost_everything_is_not_followed(database, folder, tmp_path):
+    with database.open() as registry:
+        sync(registry, folder)
+        folder.rename(tmp_path / "elsewhere")
+        folder.mkdir()
+        with pytest.raises(persistmod.SyncError, match="has none of the files that it had"):
+            registry.sync(folder)
+        folder.rmdir()
+        with pytest.raises(persistmod.SyncError, match="has none of the files that it had"):
+            registry.sync(folder)
+        assert "pack.a" in registry
+        sync(registry, folder, prefer="registry")
+        assert read(folder) == read(tmp_path / "elsewhere")
+
+
+def test_directory_that_is_not_there_is_written(database, tmp_path):
+    with database.open() as registry:
+        registry.add("lib", "X = 1\n", package=True)
+        registry.add("lib.sub", "Y = 2\n")
+        transaction.commit()
+        sync(registry, tmp_path / "lib")
+        assert read(tmp_path / "lib") == {"__init__.py": b"X = 1\n", "sub.py": b"Y = 2\n"}
+
+
+def test_two_directories_of_one_package(database, folder, tmp_path):
+    with database.open() as registry:
+        sync(registry, folder)
+        other = tmp_path / "copy"
+        sync(registry, other, name="pack")
+        write(other, {"b.py": "N = 2\n"})
+        sync(registry, other, name="pack")
+        assert sync(registry, folder) == [("directory", "change", "b.py")]
+
+
+ODD = [
+    "# -*- coding: latin-1 -*-\nS = 'é'\n".encode("latin-1"),
+    b"\xef\xbb\xbfX = 1\r\n",
+    b"X = 1",
+    b"",
+    b"X = '''\r\n\r'''\n",
+    b"\n\n\x0cX = 1\n",
+]
+
+
+@pytest.mark.parametrize("data", ODD)
+def test_bytes_come_back_as_they_were(database, folder, tmp_path, data):
+    write(folder, {"odd.py": data, "with space.txt": data, "sub/ünï.dat": data})
+    with database.open() as registry:
+        sync(registry, folder)
+        sync(registry, tmp_path / "back", name="pack")
+        registry.export(tmp_path / "out")
+        assert read(tmp_path / "back") == read(folder) == read(tmp_path / "out" / "pack")
+
+
+def test_export_runs_without_a_database(database, folder, tmp_path):
+    with database.open() as registry:
+        sync(registry, folder)
+        registry.add("single", "import pack.a\nV = pack.a.f()\n")
+        transaction.commit()
+        out = tmp_path / "out"
+        assert registry.export(out) == ["pack/__init__.py", "pack/a.py", "pack/b.py", "pack/text.txt", "single.py"]
+        assert registry.export(out, "single") == ["single.py"]
+        (out / "single.py").write_text("mine")
+        with pytest.raises(persistmod.StorageError, match="other files single.py; nothing was written"):
+            registry.export(out)
+        os.remove(out / "single.py")
+        registry.export(out)
+    program = "import single, pkgutil; print(single.V, pkgutil.get_data('pack', 'text.txt'))"
+    assert run_python(sys.executable, "-c", program, cwd=str(out)) == "1 b'one\\n'\n"
+
+
+def test_wrong_arguments(database, folder, tmp_path):
+    with database.open() as registry:
+        registry.add("plain", "")
+        with pytest.raises(persistmod.SyncError, match="'plain'.*a module of the registry"):
+            (tmp_path / "plain").mkdir()
+            registry.sync(tmp_path / "plain")
+        with pytest.raises(persistmod.StorageError, match="no directory"):
+            registry.sync(tmp_path / "nowhere")
+        with pytest.raises(persistmod.StorageError, match="is no directory"):
+            registry.sync(folder / "a.py")
+        with pytest.raises(persistmod.InvalidNameError):
+            registry.sync(tmp_path / "plain", "no-name")
+        with pytest.raises(ValueError, match="prefer must be one of"):
+            registry.sync(folder, prefer="both")
+        with pytest.raises(persistmod.NotRegisteredError):
+            registry.export(tmp_path / "out", "nothing")
