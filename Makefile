@@ -6,7 +6,7 @@ INSTALLED := .venv/installed
 # What tests and benchmarks need of the system.
 SERVERS := .venv/servers
 
-.PHONY: demo test lint types tests tests-of-updates other-tests quick-real-tests test-real test-long bench clean
+.PHONY: demo test lint types tests tests-of-updates tests-of-processes other-tests quick-real-tests test-real test-long bench clean
 
 demo: $(INSTALLED)
 	$(BIN)/python examples/demo.py
@@ -21,15 +21,20 @@ types: $(INSTALLED)
 
 # In two processes at a time: what is tested takes one core, and one thread, each.
 tests: $(INSTALLED) $(SERVERS)
-	$(MAKE) --no-print-directory --jobs=2 tests-of-updates other-tests quick-real-tests
+	$(MAKE) --no-print-directory --jobs=2 tests-of-processes other-tests tests-of-updates quick-real-tests
 
 UPDATES := $(wildcard tests/test_update_*.py)
+PROCESSES := $(wildcard tests/test_*storages.py tests/test_serving*.py tests/test_race.py tests/test_zero_downtime.py tests/test_faults_*.py \
+	tests/test_lost_connection.py tests/test_examples.py tests/test_init.py tests/test_servers.py tests/test_watch.py)
 
 tests-of-updates:
 	$(BIN)/python -m pytest -q $(UPDATES)
 
+tests-of-processes:
+	$(BIN)/python -m pytest -q $(PROCESSES)
+
 other-tests:
-	$(BIN)/python -m pytest -q $(UPDATES:%=--ignore=%)
+	$(BIN)/python -m pytest -q $(UPDATES:%=--ignore=%) $(PROCESSES:%=--ignore=%)
 
 quick-real-tests:
 	$(BIN)/python -m pytest -q tests/real -m quick

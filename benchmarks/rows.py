@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from functools import partial
 
-from benchmarks import calls, conversion, imports, latency, memory, served, sizes, transactions, updates
+from benchmarks import calls, conversion, imports, latency, memory, served, sizes, throughput, transactions, updates
 from benchmarks.corpora import FILLERS, Workspace
 from benchmarks.timing import Figure
 
@@ -17,6 +17,7 @@ ROWS: dict[str, Row] = {
     "served": served.measure,
     "convert": conversion.measure,
     "transaction": transactions.measure,
+    "throughput": throughput.measure,
     "update": updates.measure,
     "latency": latency.measure,
     **{f"memory.{name}": partial(memory.measure, name=name) for name in FILLERS},

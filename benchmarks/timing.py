@@ -82,16 +82,20 @@ def ask_process(child: str, **request: Any) -> dict[str, Any]:
 
     Raises `subprocess.CalledProcessError` if it fails; its traceback has gone to stderr by then.
     """
-    # -P: the folder of the program must not be on sys.path, its file names would shadow those of the standard library.
-    command = [sys.executable, "-P", str(CHILDREN / f"{child}.py")]
     ended = subprocess.run(
-        command, env=_environment(), input=json.dumps(request), stdout=subprocess.PIPE, check=True, text=True
+        child_command(child), env=environment(), input=json.dumps(request), stdout=subprocess.PIPE, check=True, text=True
     )
     answer: dict[str, Any] = json.loads(ended.stdout.splitlines()[-1])
     return answer
 
 
-def _environment() -> dict[str, str]:
+def child_command(child: str) -> list[str]:
+    """What runs a program of `children/`."""
+    # -P: the folder of the program must not be on sys.path, its file names would shadow those of the standard library.
+    return [sys.executable, "-P", str(CHILDREN / f"{child}.py")]
+
+
+def environment() -> dict[str, str]:
     """The environment of a fresh process: this checkout first, and nothing that changes how Python imports."""
     inherited = {name: value for name, value in os.environ.items() if not name.startswith("PYTHON")}
     # The hash seed decides the layout of dictionaries and sets; a fixed one takes that noise from both sides.

@@ -2,10 +2,12 @@
 
 from persistmod.adding import TreeReport
 from persistmod.converting import convert
+from persistmod.defined import PersistentClass, PersistentFunction
 from persistmod.errors import (
     BodyError,
     ConversionError,
     DamagedRecordError,
+    GateError,
     HookError,
     InvalidNameError,
     NameTakenError,
@@ -20,11 +22,12 @@ from persistmod.errors import (
     SyncError,
     UpdateError,
 )
+from persistmod.gates import Gate
 from persistmod.history import Revision
 from persistmod.importer import importing
 from persistmod.leaking import Leaked
 from persistmod.plans import Plan, Step
-from persistmod.records import PersistentClass, PersistentFunction, PersistentModule
+from persistmod.records import PersistentModule
 from persistmod.reducers import register_reducer
 from persistmod.registry import Registry, get_registry
 from persistmod.serving import Status, boundary, install, retry, status, uninstall
@@ -38,6 +41,8 @@ __all__ = [
     "ConversionError",
     "DamagedRecordError",
     "Finding",
+    "Gate",
+    "GateError",
     "HookError",
     "InvalidNameError",
     "Leaked",

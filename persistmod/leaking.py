@@ -21,12 +21,13 @@ from ZODB.serialize import referencesf
 from ZODB.utils import oid_repr, z64
 
 from persistmod import dependence, holders, journal, livedata, loading
+from persistmod.defined import Definitions
 from persistmod.following import LOG_LENGTH, Version
 from persistmod.namespace import vars_of
 from persistmod.opcodes import ATOMS
 from persistmod.pairing import core_of
 from persistmod.proving import Progress
-from persistmod.records import Definitions, PersistentModule
+from persistmod.records import PersistentModule
 from persistmod.writes import Writes
 
 

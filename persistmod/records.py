@@ -14,17 +14,15 @@ and gives its live object.
 from __future__ import annotations
 
 import types
-import zlib
 from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import astuple
 from functools import partial
 from typing import Any
 
-from persistent import Persistent
-
 from persistmod import datastate, following, imaging, livedata, loading, pickling
 from persistmod.contents import DAMAGE, Files, Image, Leak, ModuleData, Pack, Resource, Resources, Source, damaged, image_size
+from persistmod.defined import Definitions, PersistentClass, PersistentDefinition, PersistentFunction
 from persistmod.errors import DamagedRecordError
 from persistmod.following import Version
 from persistmod.images import Imaged, Listing
@@ -35,73 +33,6 @@ from persistmod.namespace import definitions
 from persistmod.source import Body, Slice, compile_source, current_tag, to_text
 from persistmod.state import State
 from persistmod.watching import is_there
-
-
-class Definitions(Persistent):
-    """The records of a module's definitions by canonical name; written when a name comes or goes."""
-
-    def __init__(self, records: dict[str, PersistentDefinition]) -> None:
-        self.records = records
-
-
-class PersistentDefinition(Persistent):
-    """A definition of a module: a function or class that is bound at module level."""
-
-    def __init__(self, module: PersistentModule, name: str, text: Slice | None) -> None:
-        self._module = module
-        self.name = name
-        self.version = module.version
-        self.source = text.text if text else ""
-        self.fingerprint = text.fingerprint if text else ""
-
-    def __repr__(self) -> str:
-        return f"<{type(self).__name__} {self.module_name}.{self.name}>"
-
-    @property
-    def source(self) -> str:
-        """The text of the definition; "" if it has none."""
-        return zlib.decompress(self._compressed).decode("utf-8", "surrogatepass")
-
-    @source.setter
-    def source(self, text: str) -> None:
-        self._compressed = zlib.compress(text.encode("utf-8", "surrogatepass"))
-
-    @property
-    def module_name(self) -> str:
-        """The dotted name of the module."""
-        return self._module.name
-
-    def _live(self) -> Any:
-        live: Any = self._module.module
-        for part in self.name.split("."):
-            try:
-                live = getattr(live, part)
-            except AttributeError as error:
-                problem = f"module {self.module_name!r} has no {self.name!r} any more"
-                raise DamagedRecordError(problem, module=self.module_name, name=self.name) from error
-        return live
-
-
-class PersistentFunction(PersistentDefinition):
-    """The record of a function, or of anything callable that is no class; calling it calls the live function."""
-
-    @property
-    def function(self) -> Any:
-        """The live function; the module is loaded if need be."""
-        return self._live()
-
-    def __call__(self, *arguments: Any, **keywords: Any) -> Any:
-        return self._live()(*arguments, **keywords)
-
-
-class PersistentClass(PersistentDefinition):
-    """The record of a class."""
-
-    @property
-    def cls(self) -> type:
-        """The live class; the module is loaded if need be."""
-        live: type = self._live()
-        return live
 
 
 class PersistentModule(Imaged):

@@ -15,8 +15,9 @@ import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
+from persistmod.defined import PersistentClass, PersistentFunction
 from persistmod.plans import Plan
-from persistmod.records import PersistentClass, PersistentFunction, PersistentModule
+from persistmod.records import PersistentModule
 
 if TYPE_CHECKING:
     from rich.console import Console, RenderableType

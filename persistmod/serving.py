@@ -31,6 +31,9 @@ logger = logging.getLogger("persistmod")
 # How many times a failure is tried again at each boundary; after that it may take a tenth of the time.
 _FREE_RETRIES = 10
 
+# How many objects are fetched at once before code is applied; among more there is too much that is no code.
+_MOST_NEWS = 200
+
 # After how many seconds the code connection reads what is newest, though it need not: a server may keep for it what is old.
 _CATCH_UP = 30.0
 
@@ -75,6 +78,7 @@ class CodeConnection:
         self._snapshot_of = reader_of_snapshots(db)
         self._clock = clock
         self._changed: set[Any] = set()  # oids of records that run here; None stands for any
+        self._news: set[bytes] = set()  # what was committed since the code connection last read anew
         self._is_behind = False
         self._is_applying = False
         self._is_lost = False  # whether reading failed, with a storage that connects again only when a transaction begins
@@ -127,6 +131,7 @@ class CodeConnection:
             self._is_behind = True
             cache = self.connection._cache
             self._changed.update(oid for oid in oids if isinstance(cache.get(oid), Followed))
+            self._news.update(oids)
         if self._clock() >= self._next_catch_up and self.finder.reading.acquire(blocking=False):
             try:
                 self._catch_up()
@@ -139,6 +144,7 @@ class CodeConnection:
         if self._is_behind and not self._changed and not self._is_applying:
             self._is_behind = False
             self._next_catch_up = self._clock() + _CATCH_UP
+            self._news.clear()
             self.connection.newTransaction(None, False)
 
     def _read(self, record: Any) -> None:
@@ -192,6 +198,9 @@ class CodeConnection:
             with self.finder.reading:
                 self._is_behind = False
                 self.connection.newTransaction(None)
+                news, self._news = self._news, set()
+                if changed and len(news) <= _MOST_NEWS:  # the new images are among them
+                    self.connection.prefetch(news)
             self.live.adopt()
             self.live.follow_others()
         except BaseException:

@@ -15,11 +15,12 @@ from ZODB.utils import z64
 
 from persistmod import datastate, livedata, loading
 from persistmod.contents import Image, Leak, Source
+from persistmod.defined import Definitions, PersistentDefinition
 from persistmod.errors import ConversionError
 from persistmod.following import LOG_LENGTH, Version
 from persistmod.imaging import ImageData
 from persistmod.namespace import definitions
-from persistmod.records import Definitions, PersistentDefinition, PersistentModule
+from persistmod.records import PersistentModule
 from persistmod.source import Body, Slice, compile_source, current_tag
 from persistmod.writes import Writes
 

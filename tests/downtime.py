@@ -4,7 +4,7 @@
     python downtime.py load PORT PORT        clients, who say when they are at work; a line on stdin stops them, then they write what they
                                              were answered
 
-`sources(n)`: version n of two modules, for which `stamp(root, n)` leaves its mark in the data.
+`sources(n)`: version n of two modules, for which `deploy` leaves its mark in the data.
 """
 
 import itertools
@@ -94,6 +94,15 @@ def refused_sources(n):
     return {"app": right["app"], "lib": wrong[n % len(wrong)]}
 
 
+def deploy(connection, n):
+    """Update the modules to version n, and leave its mark in the data."""
+    import persistmod
+
+    persistmod.get_registry(connection).update_many(sources(n))
+    connection.root()["stamp"].number = n
+    connection.transaction_manager.get().note(f"version {n}")
+
+
 # The server
 
 
@@ -121,8 +130,12 @@ def make_application():
     held = Held()
 
     def application(environ, start_response):
-        begun = time.monotonic()
         connection = environ["zodb.connection"]
+        if environ["PATH_INFO"] == "/deploy":
+            deploy(connection, int(environ["wsgi.input"].read()))
+            start_response("200 OK", [("Content-Type", "application/json")])
+            return [b"{}"]
+        begun = time.monotonic()
         stamp = connection.root()["stamp"]
         seen = [stamp.number, stamp.version(), type(stamp).version(stamp), *app.versions(), *held.versions()]
         if environ["REQUEST_METHOD"] == "POST":
@@ -159,11 +172,11 @@ def serve(uri, port):
 # The load
 
 
-def ask(port, method="GET", path="/"):
+def ask(port, method="GET", path="/", body=""):
     """Return what a server answers, or what went wrong."""
     connection = HTTPConnection("127.0.0.1", port, timeout=PATIENCE)
     try:
-        connection.request(method, path, body=b"")
+        connection.request(method, path, body=body)
         response = connection.getresponse()
         text = response.read().decode()
         return json.loads(text) if response.status == 200 else {"failed": f"{response.status} {text}"}

@@ -307,7 +307,7 @@ def test_thread_that_never_ends_its_transaction(policy, end, storage_uri):
         server(HANG.format(end=end))
         assert killer.run("deploy_next") == [[1], [2]]
         assert other(SEE.format(version=2)) == [2]
-        see = "for _ in range(20): transaction.begin(); time.sleep(0.02)\ntransaction.abort(); "
+        see = "for _ in range(20): transaction.begin(); time.sleep(0.02)\ntransaction.abort()\n"
         see += "result = [f() for f in held], persistmod.status().blocking"
         if policy == "raise":
             with pytest.raises(RemoteError) as caught:

@@ -313,6 +313,20 @@ def test_status_names_the_threads_that_new_code_waits_for(deploy):
     assert (app.f(), persistmod.status().blocking) == (2, ())
 
 
+def test_waiting_ends_when_the_thread_dies(deploy, worker):
+    deployed = deploy(returning(1), returning(2), quiesce_timeout=LONG)
+    import app
+
+    thread, may_end, left_open = start_inside(deployed)
+    deployed.deploy()
+    beginning = worker(deployed.open)
+    assert is_waiting(beginning)
+    begun = time.monotonic()
+    may_end.set()
+    beginning.result(LONG)
+    assert app.f() == 2 and time.monotonic() - begun < LONG / 2
+
+
 def test_thread_with_the_number_of_one_that_ended_inside(deploy):
     """The system gives numbers of threads again: a new one is not inside what an old one began."""
     deployed = deploy(returning(1), returning(2), quiesce_timeout=LONG)
@@ -329,23 +343,6 @@ def test_thread_with_the_number_of_one_that_ended_inside(deploy):
         numbers.add(other.ident)
         other.join(LONG)
     assert seen == [2] * 100 and len(numbers) < 101, "no number came again"
-
-
-def test_thread_that_ends_inside_while_others_wait(deploy, other_worker):
-    deployed = deploy(returning(1), returning(2), quiesce_timeout=LONG)
-    import app
-
-    end = threading.Event()
-    thread = threading.Thread(target=lambda: (deployed.open(), transaction.begin(), end.wait(LONG)))
-    thread.start()
-    while not persistmod.status().inside:
-        time.sleep(0.001)
-    deployed.deploy()
-    beginning = other_worker(deployed.open)
-    assert is_waiting(beginning)
-    end.set()
-    beginning.result(LONG / 2)
-    assert app.f() == 2
 
 
 def test_database_that_is_closed_while_one_waits(deploy, worker, other_worker):

@@ -30,11 +30,10 @@ transaction.commit()
 """
 
 DEPLOY = """
+import downtime
 for attempt in transaction.manager.attempts(50):
     with attempt:
-        registry.update_many({sources!r})
-        connection.root()["stamp"].number = {version}
-        transaction.get().note("version {version}")
+        downtime.deploy(connection, {version})
 """
 
 REFUSE = """
@@ -72,8 +71,8 @@ def test_long(kind, storage_uri):
 
 
 def steps_of(count):
-    """Return what is done one after the other: one of five is refused, one undone, one taken back before it is committed."""
-    kinds = ("deploy", "refuse", "deploy", "undo", "deploy", "deploy", "take back")
+    """Return what is done one after the other: of seven, one is refused, one undone, one taken back, one done by a process that serves."""
+    kinds = ("deploy", "refuse", "deploy", "undo", "deploy here", "deploy", "take back")
     return [kinds[number % len(kinds)] for number in range(count)]
 
 
@@ -82,6 +81,7 @@ def deploy_under_load(uri, steps):
     ports = free_port(), free_port()
     with ExitStack() as stack:
         deployer = stack.enter_context(deploying(uri))
+        deployer(f"sys.path.append({str(PROGRAM.parent)!r})")
         deployer(ADD.format(sources=sources(1)))
         servers = [stack.enter_context(running("serve", uri, port)) for port in ports]
         for port in ports:
@@ -119,7 +119,10 @@ def carry_out(deployer, steps, ports):
             deployer(UNDO.format(version=history[-1]))
             history.append(history[-2])
         else:
-            deployer(DEPLOY.format(sources=sources(number), version=number))
+            if step == "deploy here":
+                assert ask(ports[0], "POST", "/deploy", str(number)) == {}
+            else:
+                deployer(DEPLOY.format(version=number))
             history.append(number)
         for port in ports if number % 3 else ():  # else the next one follows at once
             wait_for(port, history[-1])
