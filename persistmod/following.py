@@ -218,8 +218,18 @@ def leaked(leak: Leak, live: dict[str, Any]) -> dict[str, Any]:
     return found
 
 
-def restore_leak(leak: Leak, leaks: Mapping[str, Leak], live: dict[str, Any]) -> AttributeError | None:
-    """Bind what left the source of a module in one update, as far as it is not bound; return the error if another leak must come first."""
+def restore_leaks(leaks: Mapping[str, Leak], live: dict[str, Any]) -> AttributeError | None:
+    """Bind what left the source of a module, what refers to other leaks after them; return the error of what refers to one elsewhere."""
+    pending = list(dict.fromkeys(leaks.values()))
+    while pending:
+        missing = [(leak, error) for leak in pending if (error := _restore_leak(leak, leaks, live)) is not None]
+        if len(missing) == len(pending):
+            return missing[0][1]
+        pending = [leak for leak, error in missing]
+    return None
+
+
+def _restore_leak(leak: Leak, leaks: Mapping[str, Leak], live: dict[str, Any]) -> AttributeError | None:
     names = [name for name, kept in leaks.items() if kept is leak and name not in live]
     try:
         found = leaked(leak, live) if names else {}

@@ -48,7 +48,6 @@ class RegistryFinder(MetaPathFinder):
             return None
         with self.reading, _naming(fullname):
             self.before_reading()
-            self._prefetch(fullname)
             try:
                 return self._find(fullname)
             except Exception:
@@ -57,6 +56,7 @@ class RegistryFinder(MetaPathFinder):
             return self._find(fullname)
 
     def _find(self, fullname: str) -> ModuleSpec | None:
+        self._prefetch(fullname)
         record, entry = self._listed(fullname) or (self.registry.get(fullname), None)
         if record is None:
             livedata.body_begins(getattr(self.registry, "_p_jar", None))

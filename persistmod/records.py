@@ -174,15 +174,11 @@ class PersistentModule(Imaged):
 
         What refers to a leak of a module that is being loaded still is tried again after that.
         """
-        pending = list(dict.fromkeys(self.leaks.values()))
-        while pending:
-            missing = [(leak, error) for leak in pending if (error := following.restore_leak(leak, self.leaks, vars(module))) is not None]
-            if len(missing) == len(pending):
-                if self._p_jar is None:
-                    raise missing[0][1]
-                livedata.of(self._p_jar).waiting.append(partial(self.restore_leaks, module))
-                return
-            pending = [leak for leak, error in missing]
+        error = following.restore_leaks(self.leaks, vars(module))
+        if error is not None and self._p_jar is None:
+            raise error
+        if error is not None:
+            livedata.of(self._p_jar).waiting.append(partial(self.restore_leaks, module))
 
     def follow(self, module: types.ModuleType, known: Any, base: Image | Pack | None, others: Sequence[tuple[Any, ...]] = ()) -> None:
         """Give the live module this version; `known` is the log of the one that it has, `base` what holds its image.
