@@ -19,6 +19,19 @@ from persistmod.errors import (
     StorageError,
     UpdateError,
 )
+from persistmod.events import (
+    ClassUpdated,
+    DefinitionCreated,
+    DefinitionLeaked,
+    DefinitionReaped,
+    DefinitionUpdated,
+    ModuleAdded,
+    ModuleRefused,
+    ModuleRemoved,
+    ModuleUpdated,
+    subscribe,
+    unsubscribe,
+)
 from persistmod.history import Revision
 from persistmod.importer import importing
 from persistmod.leaking import Leaked
@@ -33,12 +46,21 @@ from persistmod.verifying import Finding
 
 __all__ = [
     "BodyError",
+    "ClassUpdated",
     "ConversionError",
     "DamagedRecordError",
+    "DefinitionCreated",
+    "DefinitionLeaked",
+    "DefinitionReaped",
+    "DefinitionUpdated",
     "Finding",
     "HookError",
     "InvalidNameError",
     "Leaked",
+    "ModuleAdded",
+    "ModuleRefused",
+    "ModuleRemoved",
+    "ModuleUpdated",
     "NameTakenError",
     "NotRegisteredError",
     "NotStorable",
@@ -68,6 +90,8 @@ __all__ = [
     "register_reducer",
     "retry",
     "status",
+    "subscribe",
     "uninstall",
+    "unsubscribe",
     "update",
 ]

@@ -21,6 +21,7 @@ from ZODB.serialize import referencesf
 from ZODB.utils import oid_repr, z64
 
 from persistmod import dependence, holders, journal, livedata, loading
+from persistmod.bookkeeping import is_bookkeeping
 from persistmod.following import LOG_LENGTH, Version
 from persistmod.namespace import vars_of
 from persistmod.opcodes import ATOMS
@@ -84,8 +85,11 @@ def reap(registry: Leaking, progress: Progress | None = None) -> list[Leaked]:
     names: dict[str, set[str]] = defaultdict(set)
     for leaked in unused:
         names[leaked.module].add(leaked.name)
-    for module, gone in names.items():
-        _delete(registry[module], gone)
+    with journal.telling_of(registry, ()):
+        for module, gone in names.items():
+            record = registry[module]
+            with journal.of(record).noting((record, record.module)):
+                _delete(record, gone)
     return unused
 
 
@@ -124,7 +128,7 @@ def _referrers(record: PersistentModule, name: str) -> Iterator[str]:
     if holders.excess(values, holders.references(*owners)):
         yield "a running function, or an object in C"
     for owner in owners:
-        if id(owner) not in ours and type(owner) is not types.FrameType:
+        if not (id(owner) in ours or type(owner) is types.FrameType or is_bookkeeping(owner)):
             yield holders.describe_owner(owner)
 
 
