@@ -21,7 +21,6 @@ from ZODB.serialize import referencesf
 from ZODB.utils import oid_repr, z64
 
 from persistmod import dependence, holders, journal, livedata, loading
-from persistmod.bookkeeping import is_bookkeeping
 from persistmod.following import LOG_LENGTH, Version
 from persistmod.namespace import vars_of
 from persistmod.opcodes import ATOMS
@@ -128,7 +127,7 @@ def _referrers(record: PersistentModule, name: str) -> Iterator[str]:
     if holders.excess(values, holders.references(*owners)):
         yield "a running function, or an object in C"
     for owner in owners:
-        if not (id(owner) in ours or type(owner) is types.FrameType or is_bookkeeping(owner)):
+        if id(owner) not in ours and type(owner) is not types.FrameType:
             yield holders.describe_owner(owner)
 
 
