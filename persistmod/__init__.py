@@ -22,6 +22,19 @@ from persistmod.errors import (
     SyncError,
     UpdateError,
 )
+from persistmod.events import (
+    ClassUpdated,
+    DefinitionCreated,
+    DefinitionLeaked,
+    DefinitionReaped,
+    DefinitionUpdated,
+    ModuleAdded,
+    ModuleRefused,
+    ModuleRemoved,
+    ModuleUpdated,
+    subscribe,
+    unsubscribe,
+)
 from persistmod.gates import Gate
 from persistmod.history import Revision
 from persistmod.importer import importing
@@ -38,14 +51,23 @@ from persistmod.verifying import Finding
 
 __all__ = [
     "BodyError",
+    "ClassUpdated",
     "ConversionError",
     "DamagedRecordError",
+    "DefinitionCreated",
+    "DefinitionLeaked",
+    "DefinitionReaped",
+    "DefinitionUpdated",
     "Finding",
     "Gate",
     "GateError",
     "HookError",
     "InvalidNameError",
     "Leaked",
+    "ModuleAdded",
+    "ModuleRefused",
+    "ModuleRemoved",
+    "ModuleUpdated",
     "NameTakenError",
     "NotRegisteredError",
     "NotStorable",
@@ -78,6 +100,8 @@ __all__ = [
     "register_reducer",
     "retry",
     "status",
+    "subscribe",
     "uninstall",
+    "unsubscribe",
     "update",
 ]

@@ -253,7 +253,8 @@ def renew(registry: Registry, sources: Mapping[str, bytes]) -> None:
     before = set(sys.modules)
     with nullcontext() if is_importing(mapping) else importing(mapping):
         for name, source in changed.items():
-            registry[name].take_source(source)
+            with journal.of(registry).noting((registry[name], None)):
+                registry[name].take_source(source)
         for name in changed:
             import_or_store(registry[name])
             journal.of(registry).on_abort(partial(imported.forget, name, before))

@@ -1,21 +1,46 @@
-"""What a transaction did to live objects, so that its abort, or the rollback of a savepoint, can take it back.
+"""What a transaction did to live objects, so that its abort, or the rollback of a savepoint, can take it back; and tells of both.
 
 One data manager per transaction; it stores nothing and votes for everything.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any
+import types
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any, Protocol
 
 from persistent import Persistent
 from transaction import manager as thread_manager
 
+from persistmod import events, telling
+from persistmod.telling import Picture
+
 _KEY = object()
+
+
+class Pictured(Protocol):
+    """What is needed of the record of a module."""
+
+    name: str
+    version: int
+    versions: object
+    leaks: Mapping[str, object]
+
+
+def picture_of(record: Pictured, module: types.ModuleType | None) -> Picture:
+    """Take a picture of a module as it is; `module` is the live one, if there is one."""
+    return telling.picture(record.name, record.version, (record.versions, record.version), record.leaks, module)
 
 
 def of(record: Persistent) -> Journal:
     """Return the journal of the transaction that the record's connection is in."""
+    journal = _unjoined(record)
+    journal.join(journal.transaction_manager.get())
+    return journal
+
+
+def _unjoined(record: Persistent) -> Journal:
     manager = thread_manager if record._p_jar is None else record._p_jar.transaction_manager
     transaction = manager.get()
     try:
@@ -23,8 +48,43 @@ def of(record: Persistent) -> Journal:
     except KeyError:
         journal = Journal(manager)
         transaction.set_data(_KEY, journal)
-    journal.join(transaction)
     return journal
+
+
+def note_added(registry: Persistent, record: Pictured, module: types.ModuleType | None) -> None:
+    """Note that a module is in a registry now."""
+    if events.is_heard():
+        of(registry).note(None, picture_of(record, module))
+
+
+def note_removed(registry: Persistent, record: Pictured, module: types.ModuleType | None) -> None:
+    """Note that a module leaves a registry."""
+    if events.is_heard():
+        of(registry).note(picture_of(record, module), None)
+
+
+@contextmanager
+def telling_of(record: Persistent, names: Sequence[str]) -> Iterator[None]:
+    """Tell, at the end of the outermost such block, what became of modules in it; after an error, that `names` were refused."""
+    if not events.is_heard():
+        yield
+        return
+    journal = _unjoined(record)
+    known = len(journal.happened)
+    journal.depth += 1
+    refused: list[events.Event] = []
+    try:
+        yield
+    except BaseException as error:
+        del journal.happened[known:]
+        if isinstance(error, Exception) and journal.depth == 1:
+            refused += (events.ModuleRefused(name, error) for name in names)
+        raise
+    finally:
+        journal.depth -= 1
+        events.send(refused)
+        if not journal.depth:
+            journal.tell()
 
 
 class Journal:
@@ -34,6 +94,9 @@ class Journal:
         self.transaction_manager = manager
         self._has_joined = False
         self._undo: list[Callable[[], object]] = []
+        self.depth = 0  # of blocks in which nothing is told
+        # Pictures of modules (before, after) that are to be told.
+        self.happened: list[tuple[Picture | None, Picture | None]] = []
 
     def join(self, transaction: Any) -> None:
         """Be a part of a transaction: also again, after the rollback of a savepoint that is older than the journal."""
@@ -44,6 +107,26 @@ class Journal:
     def on_abort(self, undo: Callable[[], object]) -> None:
         """Call `undo` if the transaction aborts, after what was noted later."""
         self._undo.append(undo)
+
+    def note(self, before: Picture | None, after: Picture | None) -> None:
+        """Have it told what became of a module, None where it was not there or is not; and the way back, if the transaction aborts."""
+        self.happened.append((before, after))
+        self.on_abort(lambda: self.happened.append((after, before)))
+        # When all that takes part in the transaction has been aborted, records are what they were, too.
+        self.transaction_manager.get().addAfterAbortHook(self.tell)
+
+    @contextmanager
+    def noting(self, *modules: tuple[Pictured, types.ModuleType | None]) -> Iterator[None]:
+        """Note what becomes of modules in the block, which are there before and after it, if anybody listens."""
+        before = [picture_of(*module) for module in modules] if events.is_heard() else []
+        yield
+        for known, module in zip(before, modules, strict=False):
+            self.note(known, picture_of(*module))
+
+    def tell(self) -> None:
+        """Tell what happened and has not been told."""
+        happened, self.happened = self.happened, []
+        events.send(telling.told(happened))
 
     def _back_to(self, length: int) -> None:
         while len(self._undo) > length:
@@ -70,6 +153,7 @@ class Journal:
 
     def tpc_abort(self, transaction: Any) -> None:
         self._back_to(0)
+        self.tell()
 
     def sortKey(self) -> str:
         # Last of all: the live objects follow what the database did.
@@ -84,3 +168,4 @@ class JournalSavepoint:
 
     def rollback(self) -> None:
         self._journal._back_to(self._length)
+        self._journal.tell()

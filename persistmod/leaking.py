@@ -85,8 +85,11 @@ def reap(registry: Leaking, progress: Progress | None = None) -> list[Leaked]:
     names: dict[str, set[str]] = defaultdict(set)
     for leaked in unused:
         names[leaked.module].add(leaked.name)
-    for module, gone in names.items():
-        _delete(registry[module], gone)
+    with journal.telling_of(registry, ()):
+        for module, gone in names.items():
+            record = registry[module]
+            with journal.of(record).noting((record, record.module)):
+                _delete(record, gone)
     return unused
 
 

@@ -11,6 +11,12 @@ from persistmod import loading
 from persistmod.imported import forget
 
 
+def of(record: loading.Record) -> types.ModuleType | None:
+    """Return the live module of a record, None if it is not imported."""
+    module = sys.modules.get(record.name)
+    return module if module is not None and loading.is_of(module, record) else None
+
+
 def forgotten(name: str) -> Callable[[], None]:
     """Take a live module of the database out of `sys.modules`, and return how it comes back."""
     module = sys.modules.get(name)

@@ -23,10 +23,8 @@ from typing import Any
 
 from persistent import Persistent
 from ZODB.Connection import Connection
-from ZODB.utils import z64
 
-from persistmod import datastate
-from persistmod.errors import ConversionError
+from persistmod import events, telling
 from persistmod.saving import Saver
 from persistmod.watching import DataRecord, Failure, Watched, are_as_before, names_of
 
@@ -46,6 +44,7 @@ class LiveData:
         self.waiting: list[Callable[[], object]] = []  # what is to be done when another module has been loaded
         self.importers: dict[int, int] = {}  # how deep in imports threads are
         self.failures: dict[str, Failure] = {}  # what could not be followed, by module
+        self._refused: list[events.Event] = []  # which is still to be told
         # Of the connection that owns the live modules of this process: what other connections loaded, to be watched here.
         self.handed_over: list[Watched] = []
         self.on_change: Callable[[], object] = lambda: None  # something was handed over, or an import has ended
@@ -69,10 +68,11 @@ class LiveData:
         serial: tuple[object, ...],
         stored: tuple[str, ...] = (),
         version: int = 1,
+        leaks: Iterable[str] = (),
     ) -> None:
-        """Watch a module that has just been loaded, or added; `base` to `stored` are the DataRecord's, which is not read here."""
+        """Watch a module that has just been loaded, or added; `base` to `leaks` are the DataRecord's, which is not read here."""
         namespace = vars(module) if is_closed else {}
-        self._put(name, Watched(name, record, module, namespace, dict(namespace), serial, stored, base, version))
+        self._put(name, Watched(name, record, module, namespace, dict(namespace), serial, stored, base, version, frozenset(leaks)))
         waiting, self.waiting = self.waiting, []
         for action in waiting:
             action()
@@ -100,8 +100,9 @@ class LiveData:
         marked = before.is_marked or bool(record._p_changed)
         is_marked = marked and not before.is_renewed
         after = Watched(
-            record.name, record, module, namespace, known, before.serial, before.stored, before.base, before.version, is_marked, True, True
-        )
+            record.name, record, module, namespace, known, before.serial, before.stored, before.base, before.version, before.leaks,
+            is_marked, True, True,
+        )  # fmt: skip
         self._put(record.name, after)
 
         def forget() -> None:
@@ -234,11 +235,16 @@ class LiveData:
         if not self.invalidated or self._connection.opened is None:
             return
         invalidated, self.invalidated = self.invalidated, set()
+        concerned = [watched for watched in self._watched.values() if watched.is_among(invalidated)] if events.is_heard() else []
+        before = [watched.picture() for watched in concerned]
         try:
             self._follow_others(invalidated)
         except BaseException:
             self.invalidated |= invalidated
             raise
+        after = [watched.picture() if self._watched.get(watched.name) is watched else None for watched in concerned]
+        refused, self._refused = self._refused, []
+        events.send((*telling.told(zip(before, after, strict=True)), *refused))
 
     def _follow_others(self, invalidated: set[Any]) -> None:
         for watched in [watched for watched in self._watched.values() if watched.is_among(invalidated) and watched.is_removed()]:
@@ -287,6 +293,7 @@ class LiveData:
         if any(self.failures.get(name) != failure for name, failure in failures.items()):
             text = "%s: a version that was committed cannot be applied; the one before goes on"
             logger.error(text, names_of(failures), exc_info=error)
+            self._refused += (events.ModuleRefused(name, error) for name in failures if events.is_heard())
         self.failures |= failures
         self.invalidated |= {watched.record._p_oid for watched in changed}
 
@@ -296,24 +303,7 @@ class LiveData:
             if watched.is_saved:
                 changed, removed = watched.differences()
                 if watched.is_marked or changed or removed:
-                    self._save(watched, changed, removed)
-
-    def _save(self, watched: Watched, changed: dict[str, Any], removed: tuple[str, ...]) -> None:
-        record, namespace = watched.record, watched.namespace
-        data = {**{path: namespace[path] for path in record.stored_paths() if path in namespace}, **changed}
-        if record._p_serial == z64:  # new in this transaction, so changed anyhow: its data may be just what the body made
-            mutable = datastate.mutable_data(namespace, record.name)
-            data.update(datastate.own_data(mutable, record.name, namespace))
-            if not changed and not removed and record.is_base_data(data, namespace):
-                return
-        elif watched.is_marked:
-            data.update(datastate.mutable_data(namespace, record.name))
-        gone = {*record.stored_data()[1], *removed} - namespace.keys()
-        try:
-            record.save_data(data, namespace, tuple(sorted(gone)))
-        except ConversionError as error:
-            advice = "a closed module's data are stored with it; add the module with run='always' to keep them in the process"
-            raise ConversionError(f"{error}; {advice}", module=error.module, name=error.name) from error
+                    watched.save(changed, removed)
 
     def _take_back(self, watched: Watched) -> None:
         if watched.is_rebound():

@@ -163,7 +163,7 @@ def _parts_of(value: Any) -> Iterator[tuple[Any, Any]]:
     """Yield (label, part) of what a value is built of; labels are atoms."""
     kind = type(value)
     if kind is types.FunctionType:
-        yield "code", _what_it_does(value.__code__)
+        yield "code", what_it_does(value.__code__)
         yield from built_in_attributes(value).items()
         yield from (("cell", held) for cell in value.__closure__ or () for held in contents(cell))
         yield "dict", value.__dict__
@@ -216,8 +216,8 @@ def _state(value: Any) -> Iterator[tuple[Any, Any]]:
                 yield from ((("slot", name), item) for item in slot_value(member, value))
 
 
-def _what_it_does(code: types.CodeType) -> str:
+def what_it_does(code: types.CodeType) -> str:
     """Return what code does, without the place where it stands, as text."""
-    constants = [_what_it_does(constant) if type(constant) is types.CodeType else repr(constant) for constant in code.co_consts]
+    constants = [what_it_does(constant) if type(constant) is types.CodeType else repr(constant) for constant in code.co_consts]
     parts = (code.co_code.hex(), *constants, *code.co_names, *code.co_varnames, *code.co_freevars, *code.co_cellvars)
     return "|".join((*parts, str(code.co_flags), code.co_exceptiontable.hex(), str(code.co_argcount), str(code.co_kwonlyargcount)))

@@ -216,7 +216,7 @@ class PersistentModule(Imaged):
     def watch(self, module: types.ModuleType, is_closed: bool) -> None:
         """Have new versions followed, and the data of a closed module saved and taken back with the transactions of the connection."""
         if self._p_jar is not None:
-            seen = (self.image_holder(), self.data_serial(), self.stored_paths(), self.version)
+            seen = (self.image_holder(), self.data_serial(), self.stored_paths(), self.version, self.leaks)
             livedata.of(self._p_jar).watch(self.name, self, module, is_closed, *seen)
 
     # Data at run time

@@ -15,7 +15,7 @@ from __future__ import annotations
 import io
 import os
 import types
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import nullcontext
 from functools import partial
 from pathlib import Path
@@ -142,7 +142,7 @@ class Registry(Persistent, Listing, Directories):
         Raises InvalidNameError, NameTakenError, SourceError, BodyError (the cause is what the body raised), and ConversionError for
         run="once" of what cannot be stored. After an error nothing is changed.
         """
-        with loading.collector_off():
+        with loading.collector_off(), journal.telling_of(self, [name]):
             record = new_record(name, source, package=package, filename=filename, run=run)
             with adding.adding(self, [record]):
                 adding.run(record)
@@ -160,7 +160,9 @@ class Registry(Persistent, Listing, Directories):
         """
         if run not in _RUNS:
             raise ValueError(f"run must be one of {', '.join(_RUNS)}, not {run!r}")
-        return adding.add_tree(self, trees.read(Path(path), name), run, progress)
+        tree = trees.read(Path(path), name)
+        with journal.telling_of(self, [tree.name]):
+            return adding.add_tree(self, tree, run, progress)
 
     # Updating
 
@@ -186,6 +188,14 @@ class Registry(Persistent, Listing, Directories):
         do; then nothing is changed.
         """
         options = updating.Options(mode, removed, incompatible, tuple(checks))
+        import_new = adding.import_or_store if failing == "store" else adding.run_new
+        with journal.telling_of(self, list(sources)):
+            return self._update_many(sources, packages, data, import_new, options)
+
+    def _update_many(
+        self, sources: Mapping[str, str | bytes | None], packages: Collection[str], data: Mapping[str, Mapping[str, bytes | None]],
+        import_new: Callable[[PersistentModule], object], options: updating.Options,
+    ) -> dict[str, Plan]:
         gone = [name for name, source in sources.items() if source is None]
         known = {name: source for name, source in sources.items() if source is not None and name in self}
         new = [
@@ -200,7 +210,7 @@ class Registry(Persistent, Listing, Directories):
         with adding.adding(self, new) if new else nullcontext():
             for package, files in data.items():
                 self[package].change_resources(files)
-            run_new = partial(adding.run_all_new, new, adding.import_or_store if failing == "store" else adding.run_new)
+            run_new = partial(adding.run_all_new, new, import_new)
             plans = updating.update_all([(self[name], source) for name, source in known.items()], options, run_new)
         adding.renew(self, texts)
         for name in gone:
@@ -250,6 +260,7 @@ class Registry(Persistent, Listing, Directories):
         """Register what is pending."""
         for name, record in self._v_pending.items():
             self._modules[name] = record
+            journal.note_added(self, record, live.of(record))
             self._listed.update({_key(name, tag): (record, pack) for tag, pack in record.listed().items()})
             if self._p_jar is not None:
                 self._p_jar.add(record)
@@ -297,7 +308,8 @@ class Registry(Persistent, Listing, Directories):
         """Register a record whose module is live already, with the namespace packages above it that are missing."""
         self.check(record)
         self.pend(adding.with_parents(self, [record]))
-        self.enter()
+        with journal.telling_of(self, [record.name]):
+            self.enter()
 
     # Proving
 
@@ -343,11 +355,13 @@ class Registry(Persistent, Listing, Directories):
         self._check_writable()
         self[name]
         changes = journal.of(self)
-        for found in (*self.below(name), name):
-            self.unlist(found)
-            self._modules[found].is_removed = True
-            del self._modules[found]
-            changes.on_abort(live.forgotten(found))
+        with journal.telling_of(self, ()):
+            for found in (*self.below(name), name):
+                journal.note_removed(self, self._modules[found], live.of(self._modules[found]))
+                self.unlist(found)
+                self._modules[found].is_removed = True
+                del self._modules[found]
+                changes.on_abort(live.forgotten(found))
 
     def verify(self, progress: Progress | None = None) -> list[Finding]:
         """Read every record, compile every source, load every closed module in a fresh process; return what is wrong."""

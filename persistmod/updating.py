@@ -14,6 +14,7 @@ import re
 import sys
 import types
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -72,7 +73,7 @@ def plan(
     The new body runs aside; what it changed outside is put back.
     """
     options = Options(mode, removed, incompatible, tuple(checks))
-    target = _target(module, source)
+    target = _target(*target_of(module), source)
     found = _nothing_to_do(target)
     if found is None:
         with running_aside([target]) as runs:
@@ -91,12 +92,14 @@ def _apply_plan(found: Plan, target: Target, options: Options) -> Plan:
 
 def update_all(sources: Sequence[tuple[Any, str | bytes]], options: Options, then: Callable[[], object] = lambda: None) -> list[Plan]:
     """Update modules together, all or none; return their plans in the order given. If `then`, called last, raises, nothing is changed."""
-    with loading.collector_off():
-        return _update_all(sources, options, then)
+    found = [(*target_of(module), source) for module, source in sources]
+    names = [record.name for record, _, _ in found]
+    with loading.collector_off(), journal.telling_of(found[0][0], names) if found else nullcontext():
+        return _update_all(found, options, then)
 
 
-def _update_all(sources: Sequence[tuple[Any, str | bytes]], options: Options, then: Callable[[], object]) -> list[Plan]:
-    targets = [_target(module, source) for module, source in sources]
+def _update_all(sources: Sequence[Source], options: Options, then: Callable[[], object]) -> list[Plan]:
+    targets = [_target(*each) for each in sources]
     for target in targets:
         _check_writable(target.record)
     boundaries.hold(targets[0].record._p_jar if targets else None)
@@ -115,15 +118,18 @@ def _update_all(sources: Sequence[tuple[Any, str | bytes]], options: Options, th
             for run, (_, found) in zip(runs.by_name.values(), planned, strict=True):
                 for check in options.checks:
                     _run_check(check, found, run)
-            _apply(runs, [planner for planner, _ in planned], options, then)
+            with journal.of(targets[0].record).noting(*((run.target.record, run.target.module) for run in runs.by_name.values())):
+                _apply(runs, [planner for planner, _ in planned], options, then)
             done |= {found.module: found for _, found in planned}
     else:
         then()
     return [done[target.record.name].as_applied() for target in targets]
 
 
-def _target(module: Any, source: str | bytes) -> Target:
-    record, live_module = target_of(module)
+Source = tuple[PersistentModule, types.ModuleType, str | bytes]
+
+
+def _target(record: PersistentModule, live_module: types.ModuleType, source: str | bytes) -> Target:
     data = to_bytes(source, record.name)
     target = Target(record, live_module, data, _UNCHANGED)
     return target if data == record.source_bytes else _compiled(target)

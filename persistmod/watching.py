@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 import types
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain
 from operator import is_
@@ -12,10 +12,13 @@ from typing import Any, Protocol
 
 from persistent import Persistent
 from ZODB.POSException import POSKeyError, ReadConflictError
+from ZODB.utils import z64
 
-from persistmod import datastate
+from persistmod import datastate, telling
 from persistmod.datastate import IMPORT_SYSTEM
+from persistmod.errors import ConversionError
 from persistmod.imported import forget
+from persistmod.telling import Picture
 from persistmod.writes import uninterrupted
 
 
@@ -24,6 +27,7 @@ class DataRecord(Protocol):
 
     name: str
     version: int
+    leaks: Mapping[str, object]
     _p_changed: Any
     _p_oid: Any
     _p_serial: Any
@@ -86,6 +90,7 @@ class Watched:
     stored: tuple[str, ...]
     base: Any
     version: int = 1
+    leaks: frozenset[str] = frozenset()
     is_marked: bool = False
     is_saved: bool = False
     is_renewed: bool = False
@@ -132,6 +137,7 @@ class Watched:
         self.stored = self.record.stored_paths()
         self.base = self.record.image_holder()
         self.version = self.record.version
+        self.leaks = frozenset(self.record.leaks)
         self.is_saved = self.is_marked = self.is_renewed = self.is_applied = False
         self.record._v_image = None
 
@@ -142,6 +148,28 @@ class Watched:
         datastate.put(self.namespace, {**data, **stored})
         for name in (*removed, *(set(self.stored) - data.keys() - stored.keys())):
             self.namespace.pop(name, None)
+
+    def save(self, changed: dict[str, Any], removed: tuple[str, ...]) -> None:
+        """Store data that have changed, those that were in place with them if the record is marked."""
+        record, namespace = self.record, self.namespace
+        data = {**{path: namespace[path] for path in record.stored_paths() if path in namespace}, **changed}
+        if record._p_serial == z64:  # new in this transaction, so changed anyhow: its data may be just what the body made
+            mutable = datastate.mutable_data(namespace, record.name)
+            data.update(datastate.own_data(mutable, record.name, namespace))
+            if not changed and not removed and record.is_base_data(data, namespace):
+                return
+        elif self.is_marked:
+            data.update(datastate.mutable_data(namespace, record.name))
+        gone = {*record.stored_data()[1], *removed} - namespace.keys()
+        try:
+            record.save_data(data, namespace, tuple(sorted(gone)))
+        except ConversionError as error:
+            advice = "a closed module's data are stored with it; add the module with run='always' to keep them in the process"
+            raise ConversionError(f"{error}; {advice}", module=error.module, name=error.name) from error
+
+    def picture(self) -> Picture:
+        """Take a picture of the live module, as the version that it has here."""
+        return telling.picture(self.name, self.version, self.serial[0], self.leaks, self.module)
 
     def differences(self) -> tuple[dict[str, Any], tuple[str, ...]]:
         """Return ({name: value} of globals that were rebound, names that are gone)."""
