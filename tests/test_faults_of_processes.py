@@ -69,7 +69,7 @@ def test_killed_updater(kind, count, storage_uri):
         points = killer.run("points_of")
         chosen = points[len(points) // count // 2 :: len(points) // count]
         missed = kill_at(chosen, killer, server)
-        assert len(chosen) - len(missed) >= 0.9 * count, missed
+        assert len(missed) <= 1 + count // 10, missed  # the last call of a function is not always made
         assert killer.run("verify") == []
 
 
