@@ -8,9 +8,10 @@ import sys
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
 from functools import partial
 from http.client import HTTPConnection
+from typing import Any
 
 from benchmarks.corpora import Workspace
 from benchmarks.imports import WrongOriginError
@@ -33,31 +34,54 @@ def measure(workspace: Workspace) -> Iterator[Figure]:
 def _figure(workspace: Workspace, name: str, server: Server) -> Figure:
     with ExitStack() as stack:
         pool = stack.enter_context(ThreadPoolExecutor(CLIENTS))
-        ports = [stack.enter_context(_serving(side, server.new_uri())) for side in ("database", "files")]
-        subject, baseline = (partial(_seconds, port, pool) for port in ports)
-        alternate(subject, baseline, 2)
+        boards = [stack.enter_context(Board(side, server.new_uri())) for side in ("database", "files")]
+        subject, baseline = (partial(_seconds, board.port, pool) for board in boards)
         pairs = alternate(subject, baseline, workspace.rounds(101))
+        database, files = (board.end() for board in boards)
     return figure(
         f"throughput.{name}", pairs, what=f"a request to examples/board, {CLIENTS} threads, {name}",
         against="the same with its code from files", aim=1 / 0.98, unit="s",
+        notes=(f"ratio of the CPU times of the servers {database / files:.2f}",), details={"cpu": database / files},
     )  # fmt: skip
 
 
-@contextmanager
-def _serving(side: str, uri: str) -> Iterator[int]:
-    """Serve the board in a process of its own; give its port."""
-    command, kept = child_command("board"), environment()
-    if side == "database":
-        add = [sys.executable, "-m", "persistmod", "--db", uri, "add", "--json", str(ROOT / "examples" / "board" / "board")]
-        subprocess.run(add, env=kept, stdout=subprocess.DEVNULL, check=True)
-    with subprocess.Popen(command, env=kept, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
-        assert process.stdin and process.stdout
-        print(json.dumps({"side": side, "uri": uri}), file=process.stdin, flush=True)
-        answer = json.loads(process.stdout.readline())
+class Board:
+    """A process that serves the board; a context manager that ends it."""
+
+    def __init__(self, side: str, uri: str) -> None:
+        if side == "database":
+            add = [sys.executable, "-m", "persistmod", "--db", uri, "add", "--json", str(ROOT / "examples" / "board" / "board")]
+            subprocess.run(add, env=environment(), stdout=subprocess.DEVNULL, check=True)
+        pipe = subprocess.PIPE
+        self._process = subprocess.Popen(child_command("board"), env=environment(), stdin=pipe, stdout=pipe, text=True)
+        print(json.dumps({"side": side, "uri": uri}), file=self._process.stdin, flush=True)
+        answer = self._answer()
         if answer["origin"].startswith("<persistmod>") != (side == "database"):
+            self._process.kill()
             raise WrongOriginError(f"board, side {side!r}: loaded from {answer['origin']}")
-        yield answer["port"]
-        process.stdin.close()
+        self.port: int = answer["port"]
+
+    def end(self) -> float:
+        """Have it serve no more; return the CPU time that serving took."""
+        assert self._process.stdin
+        self._process.stdin.close()
+        cpu: float = self._answer()["cpu"]
+        return cpu
+
+    def __enter__(self) -> Board:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self._process.kill()
+        self._process.wait()
+        for pipe in (self._process.stdin, self._process.stdout):
+            assert pipe
+            pipe.close()
+
+    def _answer(self) -> dict[str, Any]:
+        assert self._process.stdout
+        answer: dict[str, Any] = json.loads(self._process.stdout.readline())
+        return answer
 
 
 def _seconds(port: int, pool: ThreadPoolExecutor) -> float:

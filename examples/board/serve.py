@@ -6,8 +6,10 @@ Each request is a transaction, which is tried again after a conflict. New code t
 import argparse
 import io
 import os
+import random
 import signal
 import sys
+import time
 from concurrent.futures import ThreadPoolExecutor
 from importlib import import_module
 from socketserver import ThreadingMixIn
@@ -17,7 +19,9 @@ from transaction import TransactionManager
 
 import persistmod
 
+# A request that meets a conflict is tried again so many times; the pause grows by up to so many seconds each time.
 TRIES = 20
+PAUSE = 0.01
 
 
 class Server(ThreadingMixIn, WSGIServer):
@@ -55,7 +59,8 @@ def in_transactions(db, application):
         manager = TransactionManager(explicit=True)
         environ["zodb.connection"] = connection = db.open(manager)
         try:
-            for attempt in manager.attempts(TRIES):
+            for number, attempt in enumerate(manager.attempts(TRIES)):
+                time.sleep(number * random.random() * PAUSE)  # until the server has told what the conflict is with
                 with attempt:
                     body.seek(0)
                     head = []
