@@ -20,7 +20,7 @@ import transaction
 from ZODB.DB import DB
 from ZODB.mvccadapter import MVCCAdapter
 
-from persistmod import importer, livedata
+from persistmod import importer, livedata, prefetching
 from persistmod.boundaries import POLICIES, Boundaries, reader_of_snapshots
 from persistmod.errors import HookError, StorageError
 from persistmod.livedata import Followed
@@ -69,6 +69,7 @@ class CodeConnection:
         except BaseException:
             self._close()
             raise
+        prefetching.zeo_logger.addFilter(prefetching.is_news)
         self.finder.before_reading = self._catch_up
         self.finder.after_failure = self._connect_again
         if not isinstance(db._mvcc_storage, MVCCAdapter):
@@ -91,6 +92,7 @@ class CodeConnection:
     def close(self) -> None:
         """Let go of the database and the hook; the live modules stay as they are."""
         importer.uninstall()
+        prefetching.zeo_logger.removeFilter(prefetching.is_news)
         livedata.disown(self.connection)
         self._close()
 

@@ -105,3 +105,17 @@ def test_thread_of_the_storage_imports_without_the_database(storage_uri):
         )
         assert server("loop.call_soon_threadsafe(find); result = done.result(20)") == "not found"
         assert server("import late; result = late.VALUE") == 1
+
+
+def test_undo_is_followed_without_a_word(storage_uri):
+    uri = storage_uri("zeo")
+    with deploying(uri) as deployer:
+        deployer("registry.add('app', 'def f():\\n    return 1\\n'); transaction.commit()")
+        with serving(uri) as server:
+            server("import app, logging; held = app.f; said = []; handler = logging.Handler(); handler.emit = said.append")
+            server("logging.getLogger().addHandler(handler)")
+            deploy(deployer, app="def f():\n    return 2\n")
+            server(SYNC.format("held() == 2"))
+            deployer("db.undo(db.undoLog(0, 1)[0]['id']); transaction.commit()")
+            server(SYNC.format("held() == 1"))
+            assert server("result = held(), [message.getMessage() for message in said]") == [1, []]

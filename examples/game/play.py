@@ -26,11 +26,14 @@ class Editor(threading.Thread):
 
     def run(self):
         """Look at the file, until the game ends."""
+        before = None
         while not self._stopped.wait(0.05):
             text = SOURCE.read_text()
-            if text != self._seen:
+            if text == before != self._seen:  # the same twice: nobody is writing it now
                 self._seen = text
-                print(f"        {self._commit(text)}", flush=True)
+                if said := self._commit(text):
+                    print(f"        {said}", flush=True)
+            before = text
 
     def stop(self):
         """Look no more."""
@@ -48,8 +51,8 @@ class Editor(threading.Thread):
             manager.abort()
             return f"refused: {error}"
         else:
-            changed = [f"{step.action} {step.name}" for step in plan.steps]
-            return f"version {registry['world'].version}: {', '.join(changed) or 'as it was'}"
+            changed = ", ".join(f"{step.action} {step.name}" for step in plan.steps)
+            return changed and f"version {registry['world'].version}: {changed}"
         finally:
             manager.abort()
             connection.close()
