@@ -279,7 +279,7 @@ class Boundaries:
             remaining = begun + self.timeout - self._clock()
             if remaining <= 0:
                 raise QuiesceError(f"other transactions did not end within {self.timeout:g} seconds; abort, and try again")
-            if get_ident() in blocking:
+            if get_ident() in (*blocking, self._busy):
                 raise QuiesceError("this thread is inside another transaction, which cannot end meanwhile; end it first")
             self._wait(remaining)
 

@@ -15,6 +15,7 @@ sys.path[:1] = [str(Path(__file__).parent.parent), str(Path(__file__).parent)]
 import transaction  # noqa: E402  the path comes first
 from describing import Description, describe, differences  # noqa: E402
 from fresh import registry_of  # noqa: E402
+from hearing import in_order, listen, way, way_back  # noqa: E402
 from ZODB.FileStorage import FileIterator  # noqa: E402
 
 import persistmod  # noqa: E402
@@ -76,8 +77,16 @@ def update(folder, edits):
         transaction.commit()
         shutil.copy(f"{folder}/app.fs", f"{folder}/before.fs")
         hold_all(edits, held, problems)
+        told = listen()
         problems |= failed(each(edits, lambda edit: update_module(edit)))
-        return conclude(edits, held, problems)
+        return with_told(told, edits, conclude(edits, held, problems))
+
+
+def with_told(told, edits, results):
+    """Add what was told of each module; several updates in a row are another way than the one from the first to the last."""
+    for key, result in results.items():
+        result["told"] = in_order(told[edits[key]["name"]]) if len(edits[key]["sources"]) == 2 and told[edits[key]["name"]] else []
+    return results
 
 
 def failed(problems):
@@ -102,8 +111,9 @@ def follow(folder, edits):
         hold_all(edits, held, problems)
         transaction.abort()
         receive(registry._p_jar.db(), f"{folder}/app.fs")
+        told = listen()
         transaction.begin()
-        return conclude(edits, held, problems)
+        return with_told(told, edits, conclude(edits, held, problems))
 
 
 def receive(db, path):
@@ -165,19 +175,24 @@ def take_back(folder, edits):
         problems = each(edits, lambda edit: importlib.import_module(edit["name"]))
         hold_all(edits, held, problems)
         transaction.commit()
-        return {key: {"problem": problems[key] or outcome(abort_update, edit, held[edit["name"]])} for key, edit in edits.items()}
+        told = listen()
+        return {key: {"problem": problems[key] or outcome(abort_update, edit, held[edit["name"]], told)} for key, edit in edits.items()}
 
 
-def abort_update(edit, client):
+def abort_update(edit, client, told):
     module = sys.modules[edit["name"]]
     for source in edit["sources"][1:]:
         before = describe_with_client(module, client)
         persistmod.update(edit["name"], source, **edit["options"])
+        forth = told.pop(edit["name"])
         transaction.abort()
         changed = differences(before, describe_with_client(module, client))
         assert not changed, f"after the abort: {changed}"
+        back = told.pop(edit["name"])
+        assert way(back) == way_back(forth), f"told of the update: {forth}; of the abort: {back}"
         persistmod.update(edit["name"], source, **edit["options"])
         transaction.commit()
+        assert told.pop(edit["name"]) == forth
 
 
 def describe_with_client(module, client):

@@ -10,7 +10,8 @@ a fresh one. In a process of its own the update is aborted, which must leave mod
 before, so the client holds what it finds; `fresh=False` leaves client and check out there.
 
 What the module is must be the same in all three, and the same as what the new source gives when it is imported from nowhere, unless
-`kept=True` says that something of the old one stays. All edits of a test file share their processes.
+`kept=True` says that something of the old one stays. What events tell must be the same in the first two, and its reverse when the update
+is aborted. All edits of a test file share their processes.
 """
 
 import inspect
@@ -65,6 +66,8 @@ def _test(function, sources, held, in_fresh, kept, options):
         for process, result in compared.items():
             found_differences = differences(updated["state"], result["state"])
             assert not found_differences, f"the updater and the {process} differ: {found_differences}"
+        if in_fresh:  # else the client may have changed the module, and the abort in the follower took that back
+            assert updated["told"] == follower["told"], "the events of the updater and the follower differ"
 
     test.__name__ = test.__qualname__ = name
     test.__module__ = function.__module__

@@ -9,6 +9,7 @@ import pytest
 import transaction
 import zope.event
 from deployed import Deployed
+from hearing import in_order, words
 from processes import Database
 from zope.component import provideHandler
 from zope.component.globalregistry import getGlobalSiteManager
@@ -107,17 +108,6 @@ def told():
     return found
 
 
-def words(event):
-    """Return an event in words; only the classes and the names of what it has."""
-    names = [event.module, getattr(event, "name", "")]
-    text = f"{type(event).__name__} {'.'.join(filter(None, names))}"
-    for sign, attribute in (("+", "added"), ("~", "changed"), ("-", "removed")):
-        text += "".join(f" {sign}{name}" for name in sorted(getattr(event, attribute, ())))
-    if isinstance(event, ModuleUpdated):
-        text += f" {event.before} -> {event.version}"
-    return text
-
-
 @pytest.fixture
 def registry(tmp_path):
     """Give a registry whose modules are imported."""
@@ -151,12 +141,6 @@ def deploy(tmp_path):
     transaction.abort()
     for deployed in made:
         deployed.close()
-
-
-def in_order(found):
-    """Return what was told with the definitions of each module in the order of their names; the module itself comes after them."""
-    assert all(text.startswith("Module") for text in found[-1:])
-    return sorted(text for text in found if not text.startswith("Module")) + [text for text in found if text.startswith("Module")]
 
 
 def test_update_tells_what_became_of_definitions_and_last_of_the_module(app, told):
@@ -550,6 +534,30 @@ def test_handler_may_read_the_database_where_code_is_followed(deploy):
     deployed.deploy()
     transaction.begin()
     assert sources == ["def f(): return 2\n"]
+
+
+def test_handler_may_not_update_where_code_is_followed(deploy, caplog):
+    deployed = deploy({"app": "def f(): return 1\n"}, {"app": "def f(): return 2\n"})
+    transaction.begin()
+    import app
+
+    def hear(event):
+        manager = transaction.TransactionManager()
+        connection = deployed.db.open(manager)
+        try:
+            persistmod.get_registry(connection).update("app", "def f(): return 3\n")
+        finally:
+            manager.abort()
+            connection.close()
+
+    persistmod.subscribe(hear, ModuleUpdated)
+    deployed.deploy()
+    transaction.begin()
+    assert app.f() == 2 and persistmod.status().failures == {}
+    assert "QuiesceError: this thread is inside another transaction" in caplog.text
+    transaction.abort()
+    transaction.begin()
+    assert app.f() == 2 and len(caplog.records) == 1
 
 
 def test_kinds(app):

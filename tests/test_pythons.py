@@ -23,7 +23,7 @@ from persistmod.records import PersistentModule
 from persistmod.source import current_tag
 
 SUPPORTED = ("3.11", "3.12", "3.13")
-NEEDED = ("BTrees", "persistent", "transaction", "ZODB>=6.4", "zodbpickle", "zodburi>=3", "click>=8.2", "rich>=13")
+NEEDED = ("BTrees", "persistent", "transaction", "ZODB>=6.4", "zodbpickle", "zodburi>=3", "zope.event", "click>=8.2", "rich>=13")
 RUNNING = f"{sys.version_info.major}.{sys.version_info.minor}"
 
 
