@@ -189,7 +189,7 @@ class _Finder(Loader, MetaPathFinder):
 
     def exec_module(self, module: types.ModuleType) -> None:
         """Fill the scratch module from its state, or run its body."""
-        follower, namespace = self.followers[module.__name__], vars(module)
+        follower, namespace = self.followers[getattr(module.__spec__, "name", "")], vars(module)
         module.__spec__ = follower.spec
         module.__loader__ = follower.spec.loader
         if hasattr(follower.module, "__path__"):

@@ -212,7 +212,7 @@ class PersistentModule(Imaged):
     @property
     def has_more(self) -> bool:
         """Whether an import needs more of the record than its images."""
-        return self._data is not None or self._filename is not None or bool(self.leaks or self.versions)
+        return self._data is not None or self._filename is not None or bool(self.leaks or self.versions or self.script)
 
     def persistent_object(self, path: str) -> Any:
         """Return the persistent object that the body made at a path."""
@@ -273,7 +273,7 @@ class PersistentModule(Imaged):
         for record, live, _, _ in every:
             record.restore_leaks(live)
             datastate.put(vars(live), record.stored_data()[0])
-            loading.offer_source(record, record.filename)
+            loading.has_followed(live, record)
 
     def take_over(self, module: types.ModuleType) -> None:
         """Have a live module belong to this record, which another connection has made or changed."""
