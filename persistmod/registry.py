@@ -16,8 +16,6 @@ import io
 import os
 import types
 from collections.abc import Collection, Iterable, Iterator, Mapping
-from contextlib import nullcontext
-from functools import partial
 from pathlib import Path
 from typing import Any, Self
 
@@ -27,13 +25,14 @@ from ZODB._compat import PersistentUnpickler
 from ZODB.Connection import Connection
 from ZODB.utils import z64
 
-from persistmod import adding, history, imaging, journal, leaking, live, loading, trees, updating, verifying
+from persistmod import adding, history, imaging, journal, leaking, live, loading, mounting, trees, updating, verifying
 from persistmod.adding import TreeReport
 from persistmod.errors import InvalidNameError, NameTakenError, NotRegisteredError, StorageError
 from persistmod.history import Revision
 from persistmod.images import Listing
 from persistmod.leaking import Leaked
 from persistmod.loading import Entry
+from persistmod.mounting import Mount
 from persistmod.namespace import check_name
 from persistmod.plans import Plan
 from persistmod.proving import Progress, Prover, payload_of
@@ -91,6 +90,7 @@ class Registry(Persistent, Listing):
     """The modules of a database by name."""
 
     _v_pending: Mapping[str, PersistentModule] = types.MappingProxyType({})
+    _mounts: OOBTree | None = None
 
     def __init__(self) -> None:
         self._modules: OOBTree = OOBTree()
@@ -189,18 +189,39 @@ class Registry(Persistent, Listing):
             for name, source in sources.items()
             if source is not None and name not in self
         ]
-        for name in gone:
-            self[name]
-        stored = [name for name in known if adding.is_source_only(self[name])]
-        texts = {name: to_bytes(known.pop(name), name) for name in stored}
-        with adding.adding(self, new) if new else nullcontext():
-            run_new = partial(adding.run_all_new, new)
-            plans = updating.update_all([(self[name], source) for name, source in known.items()], options, run_new)
-        adding.renew(self, texts)
-        for name in gone:
-            if name in self:
-                self.remove(name)
-        return dict(zip(known, plans, strict=True))
+        return adding.update_together(self, known, new, gone, options)
+
+    # Mounting
+
+    @property
+    def mounts(self) -> Mapping[str, Mount]:
+        """`{namespace: Mount}` of the directories of scripts that are mounted."""
+        return types.MappingProxyType(dict(self._mounts or {}))
+
+    def mount(self, directory: str | os.PathLike[str], namespace: str) -> Mount:
+        """Mount a directory of scripts: it becomes a namespace module, and so does each directory in it.
+
+        All scripts of a directory contribute what they define to its namespace, and meet there; each keeps globals of its own. Raises
+        NameTakenError for a namespace that is taken, UpdateError as `Mount.update` does, SourceError, BodyError (the cause is what the
+        script raised), StorageError for what cannot be read. After an error nothing is changed.
+        """
+        self._check_writable()
+        if self._mounts is None:
+            self._mounts = OOBTree()
+        return mounting.mount(self, self._mounts, Path(directory), namespace)
+
+    def unmount(self, namespace: str) -> None:
+        """Remove all that a mount made; live modules leave `sys.modules`, what holds them keeps them.
+
+        NotRegisteredError if nothing is mounted there, UpdateError if anything else stands in it.
+        """
+        mounting.unmount(self, self._mounts or {}, namespace)
+
+    def find_mount(self, path: str | os.PathLike[str]) -> tuple[Mount, str] | None:
+        """Return the mount of the innermost directory that a file is in, and its path there; None if it is in none."""
+        return mounting.find(self.mounts.values(), Path(path).absolute())
+
+    # What left
 
     def leaks(self, progress: Progress | None = None) -> list[Leaked]:
         """Return what left the source of its module and stays, with all who use it: a scan of the database, shown by `progress`."""
