@@ -185,10 +185,13 @@ def source_of(namespace: str, parts: Iterable[str], scripts: Mapping[str, Script
 
 _GETATTR = '''
 def __getattr__(name):
-    try:
+    import sys
+    module = sys.modules.get(f"{__name__}.{name}")  # one that is being imported is not bound yet
+    if module is None and name in __loose__ and __loose__[name] in globals():
         return getattr(globals()[__loose__[name]], name)
-    except (KeyError, AttributeError):
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}", name=name) from None
+    if module is None:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}", name=name)
+    return module
 
 '''
 

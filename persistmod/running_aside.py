@@ -145,7 +145,8 @@ class _Runner(Loader):
         if spec is not None:
             spec.loader = self._loader
         if target.record.script is not None:
-            loading.be_script(module, replace(target.record.script, contributes=frozenset(target.body.slices)))
+            known = target.record.script  # what it contributed is its own, also where it leaves now
+            loading.be_script(module, replace(known, contributes=known.contributes.union(target.body.slices)))
         if target.record.is_package:
             module.__path__ = target.module.__path__
         observer = Observer(target.record.name, vars(module), target.body)

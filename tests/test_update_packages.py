@@ -221,3 +221,23 @@ def test_module_that_passes_on_what_changed_runs_before_those_that_read_it_there
         plans = update(registry, a="def f(): return 2\n", **sources)
         assert module.VALUE == 2 and registry["pack"].module.f is f and not plans["pack"].steps
     assert database.run(program) == "2\n"
+
+
+def test_new_module_is_in_its_package_where_the_package_follows(database, tmp_path):
+    before = Database(tmp_path / "before")
+    (tmp_path / "before").mkdir()
+    with database.open() as registry:
+        update(registry, _="version = 1\n", a="answer = 1\n")
+        shutil.copy(database.path, before.path)
+        update(registry, _="from .b import answer\n", a="answer = 1\n", b="answer = 2\n")
+    program = """
+    import sys
+    from edited import receive
+    transaction.begin()
+    import pack
+    receive(db, sys.argv[2])
+    transaction.begin()
+    print(pack.answer, pack.b.answer)
+    """
+    found = before.run(program, database.path, environment={"PYTHONPATH": f"{ROOT}{os.pathsep}{ROOT}/tests"}.items())
+    assert found == "2 2\n"
