@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import importlib
 import sys
+import types
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, nullcontext
@@ -16,14 +17,15 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Protocol, cast
 
-from persistmod import aside, imaging, imported, journal, live, loading
+from persistmod import aside, imaging, imported, journal, live, loading, updating
 from persistmod.contents import Pack
 from persistmod.errors import BodyError, PersistmodError, ShadowedWarning, SourceError
 from persistmod.importer import importing, is_importing
 from persistmod.namespace import check_name
+from persistmod.plans import Plan
 from persistmod.proving import Progress, Prover
 from persistmod.records import PersistentModule
-from persistmod.source import current_tag
+from persistmod.source import current_tag, to_bytes
 from persistmod.trees import Module, Tree
 from persistmod.verifying import Verifiable, is_closed
 
@@ -38,6 +40,7 @@ class Registry(Verifiable, Protocol):
     def pend(self, records: Iterable[PersistentModule]) -> None: ...
     def enter(self) -> None: ...
     def run_always(self, name: str, reason: str) -> None: ...
+    def remove(self, name: str) -> None: ...
 
 
 @contextmanager
@@ -231,6 +234,28 @@ def run_all_new(records: Iterable[PersistentModule], run_one: Callable[[Persiste
             for observer in reversed(observers):
                 observer.take_back()
             raise
+
+
+def update_together(
+    registry: Registry, known: dict[str, str | bytes], new: list[PersistentModule], gone: list[str], options: updating.Options,
+    data: Mapping[str, Mapping[str, bytes | None]] = types.MappingProxyType({}),
+    import_new: Callable[[PersistentModule], object] = run_new,
+) -> dict[str, Plan]:
+    """Update modules by name, add new ones, remove those that are gone, all or none; see `Registry.update_many`."""
+    for name in gone:
+        registry[name]
+    stored = [name for name in known if is_source_only(registry[name])]
+    texts = {name: to_bytes(known.pop(name), name) for name in stored}
+    with adding(registry, new) if new else nullcontext():
+        for package, files in data.items():
+            registry[package].change_resources(files)
+        run_new_ones = partial(run_all_new, new, import_new)
+        plans = updating.update_all([(registry[name], source) for name, source in known.items()], options, run_new_ones)
+    renew(registry, texts)
+    for name in gone:
+        if registry.get(name) is not None:
+            registry.remove(name)
+    return dict(zip(known, plans, strict=True))
 
 
 def is_source_only(record: PersistentModule) -> bool:

@@ -15,12 +15,13 @@ from collections.abc import Iterator
 from typing import Any
 
 from persistmod import classes, pickling
+from persistmod.namespace import CONTRIBUTES, is_declared
 from persistmod.scope import ModuleScope, has_value_semantics
 from persistmod.state import Dump
 from persistmod.typeflags import HEAP_TYPE
 
 ATOMS = (types.NoneType, bool, int, float, complex, str, bytes)
-IMPORT_SYSTEM = frozenset(("__builtins__", "__spec__", "__loader__", "__cached__", "__warningregistry__", "__path__"))
+IMPORT_SYSTEM = frozenset(("__builtins__", "__spec__", "__loader__", "__cached__", "__warningregistry__", "__path__", CONTRIBUTES))
 _CONTAINERS = (list, dict, set)
 
 
@@ -29,7 +30,7 @@ class DataScope(ModuleScope):
 
     def __init__(self, module: str, data: dict[str, Any], live: dict[str, Any]) -> None:
         super().__init__(module, data, {})
-        self._live = live
+        self._live = self.whole = live
         self._places = _places(module, data, live)
 
     def reference(self, value: Any) -> tuple[str, str] | None:
@@ -41,7 +42,7 @@ class DataScope(ModuleScope):
         return super().reference(value)
 
     def has_raw_instances(self, kind: type) -> bool:
-        return kind.__module__ == self.module or super().has_raw_instances(kind)
+        return is_declared(kind, self.module, self._live) or super().has_raw_instances(kind)
 
     def is_own(self, value: Any) -> bool:
         return True
@@ -64,7 +65,7 @@ class LeakScope(DataScope):
             return None
         if id(value) not in self._places and issubclass(type(value), type | types.FunctionType):
             if value.__qualname__.partition(".")[0] in self._leaked:
-                return None if value.__module__ == self.module else ModuleScope.reference(self, value)
+                return None if is_declared(value, self.module, self._live) else ModuleScope.reference(self, value)
         found = super().reference(value)
         return None if found is not None and found[0] == self.module and found[1].partition(".")[0] in self._leaked else found
 
@@ -85,7 +86,7 @@ def _places(module: str, data: dict[str, Any], live: dict[str, Any]) -> dict[int
     for name, value in live.items():
         if name not in data and _has_identity(value):
             places.setdefault(id(value), name)
-    for cls in _own_classes({name: value for name, value in live.items() if name not in data}, module):
+    for cls in _own_classes({name: value for name, value in live.items() if name not in data}, module, live):
         for name, value in vars(cls).items():
             path = f"{cls.__qualname__}.{name}"
             if path not in data and _has_identity(value) and not _is_special(name) and getattr(cls, name, places) is value:
@@ -110,12 +111,12 @@ def _at(namespace: dict[str, Any], path: str) -> Any:
     return found
 
 
-def _own_classes(namespace: dict[str, Any], module: str) -> Iterator[type]:
-    """Yield the classes of a module that stand under their own names, and those in them."""
+def _own_classes(namespace: dict[str, Any], module: str, live: dict[str, Any]) -> Iterator[type]:
+    """Yield the classes of a module that stand under their own names in a part of its namespace, and those in them."""
     pending = [(name, value) for name, value in namespace.items() if issubclass(type(value), type)]
     while pending:
         path, cls = pending.pop()
-        if cls.__module__ == module and cls.__qualname__ == path:
+        if cls.__qualname__ == path and is_declared(cls, module, live):
             yield cls
             pending += [(f"{path}.{name}", value) for name, value in vars(cls).items() if issubclass(type(value), type)]
 
@@ -127,8 +128,8 @@ def dump_data(module: str, data: dict[str, Any], live: dict[str, Any]) -> Dump:
 
 def mutable_data(namespace: dict[str, Any], module: str) -> dict[str, Any]:
     """Return `{path: value}` of what may change in place, and of atoms that are attributes of classes."""
-    data = {name: value for name, value in namespace.items() if not _is_special(name) and _is_mutable(value, module)}
-    for cls in _own_classes(namespace, module):
+    data = {name: value for name, value in namespace.items() if not _is_special(name) and _is_mutable(value, module, namespace)}
+    for cls in _own_classes(namespace, module, namespace):
         for name, value in vars(cls).items():
             if not _is_special(name) and (type(value) in ATOMS or type(value) in _CONTAINERS):
                 data[f"{cls.__qualname__}.{name}"] = value
@@ -149,14 +150,14 @@ def _is_special(name: str) -> bool:
     return name in IMPORT_SYSTEM or (name.startswith("_") and name.endswith("_"))
 
 
-def _is_mutable(value: Any, module: str) -> bool:
-    return type(value) in _CONTAINERS or _is_instance(value, module)
+def _is_mutable(value: Any, module: str, namespace: dict[str, Any]) -> bool:
+    return type(value) in _CONTAINERS or _is_instance(value, module, namespace)
 
 
-def _is_instance(value: Any, module: str) -> bool:
+def _is_instance(value: Any, module: str, namespace: dict[str, Any]) -> bool:
     """Return whether a value is an instance of a class of the module, with attributes that can be exchanged."""
     kind = type(value)
-    if kind.__module__ != module or issubclass(type(value), type) or classes.is_persistent(kind):
+    if not is_declared(kind, module, namespace) or issubclass(type(value), type) or classes.is_persistent(kind):
         return False
     return kind.__mro__[-2:] == (kind, object) or all(base.__flags__ & HEAP_TYPE for base in kind.__mro__[:-1])
 
@@ -196,7 +197,7 @@ def put(namespace: dict[str, Any], data: dict[str, Any]) -> None:
     kept = {
         id(value): live[path]
         for path, value in data.items()
-        if type(value) is type(live[path]) and _is_mutable(value, module) and value is not live[path]
+        if type(value) is type(live[path]) and _is_mutable(value, module, namespace) and value is not live[path]
     }
     for value in list(data.values()):
         _substitute(value, kept)

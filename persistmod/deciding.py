@@ -17,6 +17,7 @@ from persistmod import holders
 from persistmod.bookkeeping import Account
 from persistmod.dependence import Edit
 from persistmod.merging import MISSING, Comparison, paths_of
+from persistmod.namespace import is_declared
 from persistmod.pairing import Side
 
 FindBase = Callable[[], dict[str, Any] | None]
@@ -67,7 +68,7 @@ class Decider:
         """Return whether an object of the live module was made by its body: what can be imported from elsewhere was not."""
         if type(value) is types.FunctionType:
             return value.__globals__ is self.live or "<locals>" in value.__code__.co_qualname
-        return not issubclass(type(value), type) or value.__module__ == self.module
+        return not issubclass(type(value), type) or is_declared(value, self.module, self.live)
 
     def decide(self, path: str, new: Any, current: Any, base: Callable[[dict[str, Any]], Any]) -> str:
         """Return what becomes of a value: "keep" the current one, "take" the new one, or "merge" the new into the current one.
@@ -98,7 +99,7 @@ class Decider:
         owner = path.rpartition(".")[0]
         if not owner or not self.edit.affects(owner):
             return False
-        return self.base_value(base) is not MISSING or type(new).__module__ == self.module
+        return self.base_value(base) is not MISSING or is_declared(type(new), self.module, self.scratch)
 
     def with_base(self) -> Comparison | None:
         """Return the comparison of new values with those of the base, None if there is none."""

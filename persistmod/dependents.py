@@ -64,7 +64,24 @@ def to_run_again(texts: Mapping[str, Text]) -> set[str]:
                 bound = frozenset(bound for statement in text.imports for bound, attribute in statement.bound)
                 exchanged[name] = names | (affected[name] - _kept(text) - bound)
         if exchanged == known:
-            return found
+            passing = _passing_on(texts, affected, found)
+            if passing <= found:
+                return found
+            found |= passing
+
+
+def _passing_on(texts: Mapping[str, Text], affected: Mapping[str, Names], found: set[str]) -> set[str]:
+    """Return the modules through which those that run read what is affected when they run: else they would find what was before."""
+    running = [text for name, text in texts.items() if name in found or text.before != text.body.text]
+    imported = {name: _imported(text, affected) for name, text in texts.items()}
+    passing = {name: names for name, names in imported.items() if names}
+    return {
+        name
+        for name, names in passing.items()
+        for text in running
+        if texts[name].before == texts[name].body.text
+        and _imported(text, {name: names}) & dependence.reads_now(dependence.statements(text.body.text))
+    }
 
 
 def _kept(text: Text) -> Names:

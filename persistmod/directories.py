@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import os
+import types
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, cast
 
 from BTrees.OOBTree import OOBTree
 
+from persistmod import mounting
+from persistmod.mounting import Mount
 from persistmod.proving import Progress
 from persistmod.syncing import Gate, Registry, Synced, Syncing, SyncPlan, export
 
@@ -16,6 +20,7 @@ class Directories:
     """What a registry offers for directories."""
 
     _synced: OOBTree | None = None
+    _mounts: OOBTree | None = None
 
     def sync(
         self, directory: str | os.PathLike[str], name: str | None = None, *, prefer: str | None = None, gate: Gate | None = None,
@@ -69,3 +74,32 @@ class Directories:
             self._synced[key] = Synced()
         kept: Synced = self._synced[key]
         return kept
+
+    # Namespaces
+
+    @property
+    def mounts(self) -> Mapping[str, Mount]:
+        """`{namespace: Mount}` of the directories of scripts that are mounted."""
+        return types.MappingProxyType(dict(self._mounts or {}))
+
+    def mount(self, directory: str | os.PathLike[str], namespace: str) -> Mount:
+        """Mount a directory of scripts: it becomes a namespace module, and so does each directory in it.
+
+        All scripts of a directory contribute what they define to its namespace, and meet there; each keeps globals of its own. Raises
+        NameTakenError for a namespace that is taken, UpdateError as `Mount.update` does, SourceError, BodyError (the cause is what the
+        script raised), StorageError for what cannot be read. After an error nothing is changed.
+        """
+        if self._mounts is None:
+            self._mounts = OOBTree()
+        return mounting.mount(cast("Any", self), self._mounts, Path(directory), namespace)
+
+    def unmount(self, namespace: str) -> None:
+        """Remove all that a mount made; live modules leave `sys.modules`, what holds them keeps them.
+
+        NotRegisteredError if nothing is mounted there, UpdateError if anything else stands in it.
+        """
+        mounting.unmount(cast("Any", self), self._mounts or {}, namespace)
+
+    def find_mount(self, path: str | os.PathLike[str]) -> tuple[Mount, str] | None:
+        """Return the mount of the innermost directory that a file is in, and its path there; None if it is in none."""
+        return mounting.find(self.mounts.values(), Path(path).absolute())

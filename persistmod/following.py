@@ -121,6 +121,7 @@ class Follower:
 
 def follow(followers: Sequence[Follower]) -> Writes:
     """Give live modules the versions that somebody else committed together, all or none; return the writes, which can be taken back."""
+    before = set(sys.modules)
     runs, registered = _loaded(followers)
     neighbours = Neighbours({id(scratch): follower.module for follower, scratch, made in runs})
     planners = [
@@ -141,6 +142,7 @@ def follow(followers: Sequence[Follower]) -> Writes:
     writes = Writes()
     try:
         applying.write(ready, writes)
+        _bind_added(runs, sys.modules.keys() - before, writes)
         if any(follower.image.state is None for follower in followers):
             islands.join(registered, relinker, writes)
     except BaseException:
@@ -150,6 +152,15 @@ def follow(followers: Sequence[Follower]) -> Writes:
 
 
 _Run = tuple[Follower, types.ModuleType, dict[int, Any]]
+
+
+def _bind_added(runs: list[_Run], added: set[str], writes: Writes) -> None:
+    """Bind modules that were imported first in the live package: the import bound them in the scratch module that stood there."""
+    live = {follower.name: follower.module for follower, _, _ in runs}
+    for name in added:
+        parent, _, child = name.rpartition(".")
+        if parent in live and name in sys.modules:
+            writes.bind(vars(live[parent]), child, sys.modules[name])
 
 
 def _loaded(followers: Sequence[Follower]) -> tuple[list[_Run], list[type]]:
@@ -189,7 +200,7 @@ class _Finder(Loader, MetaPathFinder):
 
     def exec_module(self, module: types.ModuleType) -> None:
         """Fill the scratch module from its state, or run its body."""
-        follower, namespace = self.followers[module.__name__], vars(module)
+        follower, namespace = self.followers[getattr(module.__spec__, "name", "")], vars(module)
         module.__spec__ = follower.spec
         module.__loader__ = follower.spec.loader
         if hasattr(follower.module, "__path__"):

@@ -57,9 +57,11 @@ def contents(cell: types.CellType) -> tuple[Any, ...]:
 
 def module_of(namespace: dict[str, Any]) -> str | None:
     """Return the name under which the module that owns these globals is imported, if it is."""
-    name = namespace.get("__name__")
-    module = sys.modules.get(name) if isinstance(name, str) else None
-    return name if getattr(module, "__dict__", None) is namespace else None
+    for name in (namespace.get("__name__"), getattr(namespace.get("__spec__"), "name", None)):  # a script has the name of its namespace
+        module = sys.modules.get(name) if isinstance(name, str) else None
+        if getattr(module, "__dict__", None) is namespace:
+            return name
+    return None
 
 
 def added_attributes(holder: staticmethod[Any, Any] | classmethod[Any, Any, Any]) -> dict[str, Any]:

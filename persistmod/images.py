@@ -14,6 +14,7 @@ from ZODB.POSException import ConflictError
 from persistmod.contents import Image, Pack
 from persistmod.imaging import ImageData
 from persistmod.livedata import Followed
+from persistmod.loading import Script
 from persistmod.source import current_tag
 
 
@@ -30,6 +31,12 @@ class Imaged(Followed):
     name: str
     is_package: bool
     registry: Listing | None
+    script: Script | None = None  # what makes it a script of a namespace, or the namespace of scripts
+
+    @property
+    def is_namespace(self) -> bool:
+        """Whether it is the namespace that scripts contribute to."""
+        return self.script is not None and self.script.namespace == self.name
 
     @property
     def package(self) -> str:

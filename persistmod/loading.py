@@ -30,6 +30,7 @@ from persistmod import imaging, livedata, pickling, rebuilding
 from persistmod.aside import Observer
 from persistmod.errors import OtherModuleError
 from persistmod.imaging import ImageData
+from persistmod.namespace import CONTRIBUTES
 from persistmod.resources import Holder, PackageFiles, ResourceReader
 from persistmod.source import Body, current_tag, to_text
 from persistmod.state import is_submodule
@@ -54,6 +55,8 @@ class Record(Holder, Protocol):
     def filename(self) -> str: ...
     @property
     def requested_run(self) -> str: ...
+    @property
+    def script(self) -> Script | None: ...
     @property
     def running_source(self) -> bytes: ...
     def body(self) -> Body: ...
@@ -111,6 +114,29 @@ def hand_over(module: types.ModuleType, record: Record) -> None:
 
 
 @dataclass(frozen=True, slots=True)
+class Script:
+    """What makes a module a script.                                                # stored: format 1
+
+    `namespace`: whose name it runs under; `contributes`: the names under which its body may define something there.
+    """
+
+    namespace: str
+    contributes: frozenset[str]
+
+
+def be_script(module: types.ModuleType, script: Script | None) -> None:
+    """Have what a module defines carry the name of the namespace that it contributes to."""
+    if script is not None:
+        vars(module).update({"__name__": script.namespace, CONTRIBUTES: script.contributes})
+
+
+def has_followed(module: types.ModuleType, record: Record) -> None:
+    """Have a live module that took another version of its record say what that says."""
+    be_script(module, record.script)
+    offer_source(record, record.filename)
+
+
+@dataclass(frozen=True, slots=True)
 class Entry:
     """What an import needs to know of a module.
 
@@ -123,11 +149,13 @@ class Entry:
     has_source: bool
     image: ImageData | None
     pack: Any = None
+    script: Script | None = None
 
 
 def entry_of(record: Record) -> Entry:
     """Return what an import needs to know, as the record has it."""
-    return Entry(record.name, record.filename, record.is_package, record.has_source, record.image(current_tag()))
+    image = record.image(current_tag())
+    return Entry(record.name, record.filename, record.is_package, record.has_source, image, script=record.script)
 
 
 def spec_of(record: Record, entry: Entry | None = None) -> importlib.machinery.ModuleSpec:
@@ -223,6 +251,7 @@ class RecordLoader(importlib.abc.InspectLoader):
         self.name = entry.name
         self.image = entry.image  # until the module is loaded: a process keeps no image beside the module made from it
         self._pack = entry.pack
+        self._script = entry.script
 
     @property
     def connection(self) -> Any:
@@ -232,6 +261,7 @@ class RecordLoader(importlib.abc.InspectLoader):
 
     def create_module(self, spec: importlib.machinery.ModuleSpec) -> types.ModuleType:
         module = types.ModuleType(spec.name)
+        be_script(module, self._script)
         bind(module, self.record)
         if spec.has_location and spec.origin:
             offer_source(self.record, spec.origin)
@@ -328,7 +358,7 @@ class ImageLoader(RecordLoader):
             with collector_off():
                 pickling.load(image.state, namespace, self._persistent_object)
         except (ImportError, AttributeError, TypeError, LookupError, ValueError, rebuilding.Outdated):
-            submodules = {name: value for name, value in namespace.items() if is_submodule(module.__name__, name, value)}
+            submodules = {name: value for name, value in namespace.items() if is_submodule(self.name, name, value)}
             namespace.clear()
             namespace.update(before | submodules)  # those are imported, and an import that finds them does not bind them again
             return False
@@ -340,14 +370,14 @@ class ImageLoader(RecordLoader):
     def _run(self, module: types.ModuleType) -> ImageData:
         record = self.record
         livedata.body_begins(self.connection)
-        image, persistent = run_observed(module, record.body(), record.requested_run)
+        image, persistent = run_observed(self.name, module, record.body(), record.requested_run)
         record.keep_image(current_tag(), image, persistent)
         return image
 
 
-def run_observed(module: types.ModuleType, body: Body, run: str) -> tuple[ImageData, dict[str, Any]]:
+def run_observed(name: str, module: types.ModuleType, body: Body, run: str) -> tuple[ImageData, dict[str, Any]]:
     """Run a body in a module that stands in `sys.modules`, and return its image and its persistent objects by path."""
-    observer = Observer(module.__name__, module.__dict__, body)
+    observer = Observer(name, module.__dict__, body)
     with observer:
         _execute(body.code, module.__dict__)
     return imaging.make_image(observer.conclude(), body.code, run)

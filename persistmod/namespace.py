@@ -28,13 +28,26 @@ def is_definition(value: Any, namespace: dict[str, Any], module: str) -> bool:
 
     `isinstance` would ask the value for its class, and a proxy may have any answer.
     """
-    names = (module, namespace.get("__name__"))
     if issubclass(type(value), type):
-        return value.__module__ in names and type(getattr(value, "__name__", None)) is str
+        return is_declared(value, module, namespace) and type(getattr(value, "__name__", None)) is str
     if type(value) is types.FunctionType:
-        return value.__globals__ is namespace or value.__module__ in names
+        return value.__globals__ is namespace or is_declared(value, module, namespace)
     wrapped = callable(value) and vars_of(value).get("__wrapped__")
-    return isinstance(wrapped, types.FunctionType) and wrapped.__module__ in names and hasattr(value, "__name__")
+    return isinstance(wrapped, types.FunctionType) and is_declared(wrapped, module, namespace) and hasattr(value, "__name__")
+
+
+CONTRIBUTES = "__contributes__"
+
+
+def is_declared(value: Any, module: str, namespace: dict[str, Any]) -> bool:
+    """Return whether a function or class says that it is defined in a module.
+
+    Scripts that contribute to one namespace share its name; what is called by a name that another contributes is the other's.
+    """
+    if value.__module__ not in (module, namespace.get("__name__", module)):
+        return False
+    contributed = namespace.get(CONTRIBUTES)
+    return contributed is None or value.__qualname__.partition(".")[0] in contributed
 
 
 def vars_of(value: Any) -> dict[str, Any]:

@@ -21,7 +21,7 @@ from persistmod.deciding import CONTAINERS, Decider, FindBase, Neighbours
 from persistmod.dependence import Edit
 from persistmod.functions import built_in_attributes, contents
 from persistmod.merging import MISSING
-from persistmod.namespace import vars_of
+from persistmod.namespace import is_declared, vars_of
 from persistmod.pairing import Pair, Pairing, core_of, pair
 from persistmod.plans import Step
 from persistmod.typeflags import HEAP_TYPE, static_base
@@ -201,7 +201,7 @@ class Planner(Decider):
     def _is_refillable(self, new: Any, current: Any) -> bool:
         """Return whether all that two instances differ in are attributes, slots and the contents of a container."""
         kind = type(current)
-        if kind.__module__ != self.module or issubclass(kind, type):
+        if not is_declared(kind, self.module, self.live) or issubclass(kind, type):
             return False
         base: Any = static_base(kind)
         if base in classes.BY_VALUE:

@@ -31,7 +31,7 @@ from persistmod.aside import Observation
 from persistmod.errors import PersistmodError
 from persistmod.imaging import ImageData
 from persistmod.importer import RegistryFinder
-from persistmod.loading import ImageLoader, Record, entry_of
+from persistmod.loading import ImageLoader, Record, Script, entry_of
 from persistmod.source import Body, compile_source, current_tag
 from persistmod.state import Dump, State
 
@@ -54,6 +54,7 @@ class Payload:
     image_data: ImageData | None
     resources: dict[str, bytes] = field(default_factory=dict)
     requested_run: str = "auto"
+    script: Script | None = None
     registry: None = None
     _p_jar: None = None
 
@@ -81,7 +82,9 @@ def payload_of(record: Record) -> Payload:
     """Return the payload of a record for the running Python."""
     image = record.image(current_tag())
     files = dict(record.resources)
-    return Payload(record.name, record.filename, record.is_package, record.has_source, record.source_bytes, image, files)
+    return Payload(
+        record.name, record.filename, record.is_package, record.has_source, record.source_bytes, image, files, script=record.script
+    )
 
 
 class Prover:

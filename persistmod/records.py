@@ -143,7 +143,7 @@ class PersistentModule(Imaged):
     @property
     def has_more(self) -> bool:
         """Whether an import needs more of the record than its images."""
-        return self._data is not None or self._filename is not None or bool(self.leaks or self.versions)
+        return self._data is not None or self._filename is not None or bool(self.leaks or self.versions or self.script)
 
     def persistent_object(self, path: str) -> Any:
         """Return the persistent object that the body made at a path."""
@@ -191,7 +191,7 @@ class PersistentModule(Imaged):
         for record, live, _, _ in every:
             record.restore_leaks(live)
             datastate.put(vars(live), record.stored_data()[0])
-            loading.offer_source(record, record.filename)
+            loading.has_followed(live, record)
 
     def read_ahead(self) -> None:
         """Read what following a version reads when the first thing has been written: whatever cannot be read is known before."""

@@ -16,8 +16,6 @@ import io
 import os
 import types
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
-from contextlib import nullcontext
-from functools import partial
 from pathlib import Path
 from typing import Any, Self
 
@@ -203,20 +201,7 @@ class Registry(Persistent, Listing, Directories):
             for name, source in sources.items()
             if source is not None and name not in self
         ]
-        for name in gone:
-            self[name]
-        stored = [name for name in known if adding.is_source_only(self[name])]
-        texts = {name: to_bytes(known.pop(name), name) for name in stored}
-        with adding.adding(self, new) if new else nullcontext():
-            for package, files in data.items():
-                self[package].change_resources(files)
-            run_new = partial(adding.run_all_new, new, import_new)
-            plans = updating.update_all([(self[name], source) for name, source in known.items()], options, run_new)
-        adding.renew(self, texts)
-        for name in gone:
-            if name in self:
-                self.remove(name)
-        return dict(zip(known, plans, strict=True))
+        return adding.update_together(self, known, new, gone, options, data, import_new)
 
     def leaks(self, progress: Progress | None = None) -> list[Leaked]:
         """Return what left the source of its module and stays, with all who use it: a scan of the database, shown by `progress`."""

@@ -13,7 +13,7 @@ import sys
 import types
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from importlib.abc import Loader, MetaPathFinder
 from typing import Any
 
@@ -144,6 +144,9 @@ class _Runner(Loader):
         vars(module)["__loader__"] = self._loader
         if spec is not None:
             spec.loader = self._loader
+        if target.record.script is not None:
+            known = target.record.script  # what it contributed is its own, also where it leaves now
+            loading.be_script(module, replace(known, contributes=known.contributes.union(target.body.slices)))
         if target.record.is_package:
             module.__path__ = target.module.__path__
         observer = Observer(target.record.name, vars(module), target.body)

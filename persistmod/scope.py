@@ -16,6 +16,7 @@ from collections.abc import Iterable, Iterator
 from typing import Any
 
 from persistmod.errors import NotStorable
+from persistmod.namespace import is_declared
 from persistmod.source import ImportStatement
 from persistmod.state import ImportStep, is_submodule
 from persistmod.typeflags import IMMUTABLE_TYPE
@@ -44,7 +45,8 @@ def has_value_semantics(kind: type) -> bool:
 class ModuleScope:
     """The scope of one namespace; `made` holds what the body made by id, None if its run was not observed.
 
-    `shared` has ids of what the collector does not know and others hold, too.
+    `shared` has ids of what the collector does not know and others hold, too. `whole`: the namespace of the module, of which only a part
+    may be walked.
     """
 
     def __init__(
@@ -58,7 +60,7 @@ class ModuleScope:
         shared: frozenset[int] = frozenset(),
     ) -> None:
         self.module = module
-        self.namespace = namespace
+        self.namespace = self.whole = namespace
         self.import_attributes = import_attributes
         self.steps = steps
         self.made = made
@@ -122,7 +124,7 @@ class ModuleScope:
     def _is_declared_own(self, value: Any) -> bool:
         if type(value) is types.FunctionType:
             return value.__globals__ is self.namespace
-        return issubclass(type(value), type) and value.__module__ == self.module
+        return issubclass(type(value), type) and is_declared(value, self.module, self.whole)
 
     def _module_reference(self, value: types.ModuleType) -> tuple[str, str] | None:
         for name in (value.__name__, getattr(value.__spec__, "name", "")):
@@ -145,6 +147,8 @@ class ModuleScope:
             if module is None and type(value) is types.BuiltinFunctionType:
                 module = value.__self__.__module__
             if type(module) is not str or type(name) is not str or module == self.module:
+                return None
+            if module == self.whole.get("__name__") and is_declared(value, self.module, self.whole):
                 return None
         except Exception:
             return None  # a foreign __getattr__ may raise anything; then the value is not found there

@@ -94,6 +94,15 @@ def compile_source(source: bytes, module: str, filename: str) -> Body:
         raise _source_error(error, module, filename) from error
 
 
+def parse_source(source: bytes, module: str, filename: str) -> ast.Module:
+    """Parse the source of a module; errors as for `compile_body`."""
+    to_text(source, module)
+    try:
+        return ast.parse(source, filename)
+    except (SyntaxError, ValueError, RecursionError, MemoryError, OverflowError) as error:
+        raise _source_error(error, module, filename) from error
+
+
 def body_of(tree: ast.Module, code: CodeType, text: str) -> Body:
     """Return what is kept of a source that has been parsed and compiled."""
     return Body(
@@ -184,7 +193,7 @@ def binding_slices(tree: ast.Module, text: str) -> dict[str, Slice]:
     lines = text.split("\n")
     slices: dict[str, Slice] = {}
     for statement in module_level(tree):
-        for name in _bound_names(statement):
+        for name in bound_names(statement):
             slices[name] = _slice(statement, lines)
     return slices
 
@@ -207,7 +216,8 @@ _BLOCKS = (
 )
 
 
-def _bound_names(statement: ast.stmt) -> Iterator[str]:
+def bound_names(statement: ast.stmt) -> Iterator[str]:
+    """Yield the names that a definition or an assignment binds."""
     match statement:
         case ast.FunctionDef(name=name) | ast.AsyncFunctionDef(name=name) | ast.ClassDef(name=name):
             yield name

@@ -22,6 +22,7 @@ from persistmod import applying, boundaries, dependents, islands, journal, lived
 from persistmod.deciding import Neighbours
 from persistmod.dependents import Text
 from persistmod.errors import HookError, NotRegisteredError, PersistmodError, StorageError, UpdateError
+from persistmod.namespace import CONTRIBUTES
 from persistmod.planning import Planner
 from persistmod.plans import Plan, Step
 from persistmod.recompiling import compile_again
@@ -31,7 +32,7 @@ from persistmod.source import Body, common_lines, to_bytes, to_text
 from persistmod.writes import Writes
 
 Check = Callable[[Plan, types.ModuleType], object]
-_IDENTITY = ("__spec__", "__loader__", "__file__")
+_IDENTITY = ("__spec__", "__loader__", "__file__", CONTRIBUTES)
 
 
 @dataclass(frozen=True, slots=True)
@@ -238,14 +239,20 @@ def _refuse_replacements(planner: Planner, options: Options) -> None:
 
 
 def _plan_of(planner: Planner, run: Run, options: Options) -> Plan:
-    left = run.target.record.leaks if options.removed == "leak" else {}
+    removed = _removed(run, options)
+    left = run.target.record.leaks if removed == "leak" else {}
     for name in [name for name in planner.removed if name not in left]:
-        planner.step(name, options.removed, "it is not in the source any more", "what is held stays as it was")
+        planner.step(name, removed, "it is not in the source any more", "what is held stays as it was")
     steps = tuple(planner.steps)
     if options.incompatible == "replace":
         steps = tuple(Step(step.name, "replace", step.reason, step.seen) if step.action == "refuse" else step for step in steps)
     record = run.target.record
     return Plan(record.name, record.version, steps, _diff(record, run.target.data))
+
+
+def _removed(run: Run, options: Options) -> str:
+    """Return what becomes of names that left: a namespace has none of its own, so they stay with the scripts that contributed them."""
+    return "delete" if run.target.record.is_namespace else options.removed
 
 
 def _diff(record: PersistentModule, data: bytes) -> str:
@@ -271,7 +278,9 @@ _CONTEXT = 3  # lines around what differs
 def _apply(runs: Runs, planners: list[Planner], options: Options, then: Callable[[], object]) -> None:
     """Relink and write everything, the records last; a failure takes back all of it."""
     relinker = together.relinker(planners, [(run.scratch, run.target.module) for run in runs.by_name.values()])
-    removed = {planner.module: planner.removed if options.removed == "delete" else [] for planner in planners}
+    removed = {
+        planner.module: planner.removed if _removed(runs.by_name[planner.module], options) == "delete" else [] for planner in planners
+    }
     ready = [applying.Ready(planner, relinker, removed[planner.module]) for planner in planners]
     for planner in planners:
         loading.retire(runs.by_name[planner.module].target.module, removed[planner.module])
@@ -311,7 +320,7 @@ def _version(run: Run, planner: Planner, options: Options) -> versions.NewVersio
     apart = {name for name, value in planner.changes.binds} if options.mode == "overwrite" else set()
     return versions.NewVersion(
         run.target.data, run.target.body, run.image, run.persistent, {*planner.taken, *planner.removed_paths},
-        planner.merged, planner.removed, options.removed == "leak", names, apart,
+        planner.merged, planner.removed, _removed(run, options) == "leak", names, apart,
     )
 
 
@@ -319,5 +328,5 @@ def _write_identity(run: Run, writes: Writes) -> None:
     """Have the live module say that it comes from the database now: tools ask its loader for the source."""
     namespace = vars(run.target.module)
     for name in _IDENTITY:
-        if namespace.get(name) is not vars(run.scratch).get(name):
+        if name in vars(run.scratch) and namespace.get(name) is not vars(run.scratch)[name]:
             writes.bind(namespace, name, vars(run.scratch)[name])

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from ZODB.utils import z64
@@ -62,6 +62,9 @@ def renew(record: PersistentModule, module: Any, version: NewVersion, writes: Wr
         record.before = (record._source, record._images)
         record._source, record._v_body = Source(version.source), version.body
         record._images = {current_tag(): Image(version.image)}
+        if record.script is not None:
+            record.script = replace(record.script, contributes=frozenset((*slices, *leaks)))
+            loading.be_script(module, record.script)
         record.leaks = leaks
         taken, merged, removed = frozenset(version.taken), frozenset(version.merged), frozenset(version.removed)
         record.versions = (*record.versions[1 - LOG_LENGTH :], Version(uuid.uuid4().hex, taken, merged, removed, frozenset(version.apart)))

@@ -187,7 +187,7 @@ class Watched:
 
     def _is_submodule(self, name: str) -> bool:
         value = self.before[name]
-        return issubclass(type(value), types.ModuleType) and value.__name__ == f"{self.name}.{name}"
+        return issubclass(type(value), types.ModuleType) and getattr(value.__spec__, "name", value.__name__) == f"{self.name}.{name}"
 
 
 def are_as_before(watched: Collection[Watched]) -> bool:

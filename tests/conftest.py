@@ -5,6 +5,7 @@ import sys
 from functools import cache
 
 import edits
+import mounts
 import pytest
 import transaction
 from nodes import nodes  # noqa: F401
@@ -53,3 +54,9 @@ def outcomes(folder_of):
 def edits_in(folder_of):
     """Give a function from the name of a test module to the outcomes of its edits; see `edits`."""
     return lambda name: edits.outcomes_of(name, folder_of(name))
+
+
+@pytest.fixture(scope="session")
+def changes_in(folder_of):
+    """Give a function from the name of a test module to the outcomes of its changes of files; see `mounts`."""
+    return lambda name: mounts.outcomes_of(name, folder_of(name))

@@ -210,3 +210,34 @@ def test_object_that_leaves_the_module_that_made_it_and_one_that_imports_it(data
         assert mark is registry["pack.a"].module.mark is registry["pack.b"].module.mark
     for program in ("from pack import a, b", "from pack import b, a"):
         assert database.run(f"{program}\nprint(a.mark is b.mark is a.held[0], a.f(), b.g())") == f"True 2 {2 if 'b' in changed else True}\n"
+
+
+def test_module_that_passes_on_what_changed_runs_before_those_that_read_it_there(database):
+    program = "from pack import b; print(b.VALUE)"
+    with database.open() as registry:
+        sources = {"_": "from .a import f\n", "b": "import pack\nVALUE = pack.f()\n"}
+        update(registry, a="def f(): return 1\n", **sources)
+        module, f = registry["pack.b"].module, registry["pack"].module.f
+        plans = update(registry, a="def f(): return 2\n", **sources)
+        assert module.VALUE == 2 and registry["pack"].module.f is f and not plans["pack"].steps
+    assert database.run(program) == "2\n"
+
+
+def test_new_module_is_in_its_package_where_the_package_follows(database, tmp_path):
+    before = Database(tmp_path / "before")
+    (tmp_path / "before").mkdir()
+    with database.open() as registry:
+        update(registry, _="version = 1\n", a="answer = 1\n")
+        shutil.copy(database.path, before.path)
+        update(registry, _="from .b import answer\n", a="answer = 1\n", b="answer = 2\n")
+    program = """
+    import sys
+    from edited import receive
+    transaction.begin()
+    import pack
+    receive(db, sys.argv[2])
+    transaction.begin()
+    print(pack.answer, pack.b.answer)
+    """
+    found = before.run(program, database.path, environment={"PYTHONPATH": f"{ROOT}{os.pathsep}{ROOT}/tests"}.items())
+    assert found == "2 2\n"
