@@ -8,8 +8,9 @@ from typing import Any, cast
 
 from BTrees.OOBTree import OOBTree
 
+from persistmod.exporting import export
 from persistmod.proving import Progress
-from persistmod.syncing import Gate, Registry, Synced, Syncing, SyncPlan, export
+from persistmod.syncing import Gate, Registry, Synced, Syncing, SyncPlan
 
 
 class Directories:

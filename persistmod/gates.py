@@ -19,8 +19,8 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from persistmod.errors import GateError, SourceError
+from persistmod.exporting import export
 from persistmod.source import compile_source
-from persistmod.syncing import export
 
 _TEST = re.compile(r"test_(?P<a>\w+)|(?P<b>\w+)_(?:unittest|test)")
 
