@@ -88,13 +88,13 @@ def diffs(before: dict[str, File], after: dict[str, File], names: tuple[str, str
         old, new = (files[path].data if path in files else None for files in (before, after))
         if old == new:
             continue
-        heads = [f"{name}/{path}" if data is not None else "/dev/null" for name, data in zip(names, (old, new), strict=True)]
+        heads = tuple(f"{name}/{path}" if data is not None else "/dev/null" for name, data in zip(names, (old, new), strict=True))
         try:
             lines, new_lines = (to_lines((data or b"").decode()) for data in (old, new))
         except UnicodeDecodeError:
             yield f"Binary files {heads[0]} and {heads[1]} differ\n"
             continue
-        yield "".join(difflib.unified_diff(lines, new_lines, *heads)) or f"--- {heads[0]}\n+++ {heads[1]}\n"
+        yield "".join(difflib.unified_diff(lines, new_lines, heads[0], heads[1])) or f"--- {heads[0]}\n+++ {heads[1]}\n"
 
 
 def to_lines(text: str) -> list[str]:

@@ -10,6 +10,7 @@ the process die between commit and writing, the file is still known as one that 
 from __future__ import annotations
 
 import hashlib
+import os
 import platform
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field, replace
@@ -137,7 +138,7 @@ class Syncing:
         if self.name in registry and not registry[self.name].is_package:
             problem = f"it is a module of the registry, and {directory} a directory; give the directory another name"
             raise SyncError(f"module {self.name!r}: {problem}", module=self.name)
-        self._key = f"{self.name} {platform.node()}:{directory.resolve()}"
+        self._key = f"{self.name} {platform.node()}:{os.path.abspath(directory)}"
         self._files = trees.files_of(self.tree)
         self._modules = files_in(registry, self.name)
         self.problems = {**self.tree.unreadable, **({} if one_way else misplaced(directory, {*self._files, *self._modules}))}
@@ -167,6 +168,19 @@ class Syncing:
         paths = [path for path in sorted({*self._files, *self._modules}) if not self._is_problem(path)]
         steps = [step for path in paths if (step := self._step(path)) is not None]
         return SyncPlan(self.name, str(self._folder), tuple(_with_renames(steps, self._contents)), self.tree.skipped)
+
+    def digests(self, path: str) -> tuple[str | None, str | None]:
+        """Return what stands for the content of a file in the directory, and in the registry."""
+        return _digest(self._files.get(path)), _digest(self._modules.get(path))
+
+    def module_at(self, path: str) -> str:
+        """Return the name of the module that a file is, "" for any other."""
+        file = self._files.get(path) or self._modules.get(path)
+        return file.owner if file is not None and file.is_module else ""
+
+    def is_new_package(self, name: str) -> bool:
+        """Return whether a package comes with the directory."""
+        return name not in self._registry and any(file.is_package and file.owner == name for file in self._files.values())
 
     def _is_problem(self, path: str) -> bool:
         return bool(self.problems) and any(path == problem or path.startswith(f"{problem}/") or problem == "." for problem in self.problems)

@@ -139,14 +139,18 @@ def _read_package(tree: Tree, folder: Path, name: str, seen: frozenset[Path]) ->
 
 def _entries(tree: Tree, folder: Path, seen: frozenset[Path]) -> Iterator[Path]:
     """Yield the files of a directory, then its directories, each in order; note what is left out, caches, scratch, broken links aside."""
-    names = [name for name in os.listdir(folder) if name != "__pycache__" and not _SCRATCH.fullmatch(name)]
-    entries = [entry for name in names if (entry := folder / name).exists()]
+    entries = [entry for entry in folder.iterdir() if not is_left_out(entry.name) and entry.exists()]
     for entry in sorted(entries, key=lambda entry: (entry.is_dir(), entry.name)):
         problem = _problem(entry, seen)
         if problem:
             tree.skipped[str(entry)] = problem
         elif entry.suffix not in _COMPILED:
             yield entry
+
+
+def is_left_out(name: str) -> bool:
+    """Return whether a file or directory of this name is left out without a word."""
+    return name == "__pycache__" or _SCRATCH.fullmatch(name) is not None
 
 
 def _problem(entry: Path, seen: frozenset[Path]) -> str:
