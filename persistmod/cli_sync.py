@@ -9,6 +9,7 @@ import subprocess
 import sys
 import tarfile
 import tempfile
+import threading
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
@@ -21,7 +22,7 @@ from persistmod.errors import StorageError
 from persistmod.gates import Gate
 from persistmod.importer import importing
 from persistmod.keeping import Batch
-from persistmod.rendering import keeping_stdout_for_result, showing_progress, write, write_json, write_table
+from persistmod.rendering import OutputClosedError, keeping_stdout_for_result, showing_progress, write, write_json, write_table
 from persistmod.syncing import SyncPlan
 
 _directory = click.argument("directory", metavar="DIR", type=click.Path(file_okay=False, path_type=Path))
@@ -79,10 +80,12 @@ def sync(
         describe = partial(_describe_sync, directory, message)
         if watch:
             with keeping_stdout_for_result() if as_json else contextlib.nullcontext(sys.stdout) as stdout:
-                show = partial(_write_batch_as_json if as_json else _write_batch, stdout)
+                stop = threading.Event()
+                show = partial(_write_batch, stdout if as_json else None, stop)
                 registry.watch(
-                    directory, name, prefer=prefer, gate=make_gate(gate, commands), on_sync=show, commit=lambda done: commit(describe(done))
-                )
+                    directory, name, prefer=prefer, gate=make_gate(gate, commands), stop=stop, on_sync=show,
+                    commit=lambda done: commit(describe(done)),
+                )  # fmt: skip
             return 0
         with _working(as_json) as progress:
             done = commit_retrying(
@@ -144,22 +147,26 @@ def _describe_sync(directory: Path, message: str | None, done: SyncPlan) -> str:
     return _describe(message or f"sync {done.name} with {directory}", _commit_of(directory))
 
 
-def _write_batch(stdout: Any, batch: Batch) -> None:
-    if batch.plan is not None and batch.plan.steps:
-        _write(batch.plan, False)
+def _write_batch(stdout: Any, stop: threading.Event, batch: Batch) -> None:
+    """Write what a batch came to, as one line of JSON if there is a place for it; stop where nobody reads any more."""
+    try:
+        if stdout is not None:
+            print(json.dumps(_described(batch)), file=stdout, flush=True)
+        elif batch.plan is not None and batch.plan.steps:
+            _write(batch.plan, False)
+    except (OutputClosedError, BrokenPipeError):
+        stop.set()
     for path, error in batch.failed.items():
         click.echo(f"persistmod: {path} waits: {error}", err=True)
     if batch.trouble is not None:
         click.echo(f"persistmod: nothing could be done, and is tried again: {batch.trouble}", err=True)
 
 
-def _write_batch_as_json(stdout: Any, batch: Batch) -> None:
-    """Write one line."""
-    described = {
+def _described(batch: Batch) -> dict[str, Any]:
+    return {
         "plan": batch.plan and batch.plan.as_dict(), "failed": {path: str(error) for path, error in batch.failed.items()},
         "waiting": list(batch.waiting), "trouble": batch.trouble and str(batch.trouble),
     }  # fmt: skip
-    print(json.dumps(described), file=stdout, flush=True)
 
 
 def _write(plan: SyncPlan, as_json: bool) -> None:

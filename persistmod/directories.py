@@ -47,9 +47,9 @@ class Directories:
         """Keep a directory and a package in step, as `sync` does, until `stop` is set or `events` end.
 
         Each batch of changes is one transaction of this registry's connection, which is committed: by `commit(plan)` if that is given. So
-        give it a connection, and a thread, of its own; what that has changed so far is committed first. What cannot be done for a file leaves that file waiting and holds up nothing else:
-        it is tried again when anything changes. What cannot be done at all, since the storage is away, say, is tried again, too. Each is
-        reported once, to `on_sync(batch)` and to the log "persistmod.watch".
+        give it a connection, and a thread, of its own; what that has changed so far is committed first. What cannot be done for a file
+        leaves that file waiting and holds up nothing else: it is tried again when anything changes. What cannot be done at all, since the
+        storage is away, say, is tried again, too. Each is reported once, to `on_sync(batch)` and to the log "persistmod.watch".
 
         `events`: batches of paths, empty ones to say that time has passed; by default those of watchfiles (`persistmod[watch]`). `idle`:
         after how many seconds of `clock` changes are looked for that no event told of, those of the registry among them.

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import difflib
+import os
 from collections import defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Protocol
 
@@ -82,23 +83,21 @@ def export(registry: Registry, directory: Path, names: Iterable[str]) -> list[st
     return sorted(files)
 
 
-def diffs(before: dict[str, File], after: dict[str, File], names: tuple[str, str]) -> Iterator[str]:
+def diffs(before: Mapping[str, File], after: Mapping[str, File], names: tuple[str, str]) -> Iterator[bytes]:
     """Yield a unified diff of each file that differs; of what is no text it is only said that it does."""
     for path in sorted({*before, *after}):
         old, new = (files[path].data if path in files else None for files in (before, after))
         if old == new:
             continue
-        heads = tuple(f"{name}/{path}" if data is not None else "/dev/null" for name, data in zip(names, (old, new), strict=True))
-        try:
-            lines, new_lines = (to_lines((data or b"").decode()) for data in (old, new))
-        except UnicodeDecodeError:
-            yield f"Binary files {heads[0]} and {heads[1]} differ\n"
+        heads = [os.fsencode(f"{name}/{path}" if data is not None else "/dev/null") for name, data in zip(names, (old, new), strict=True)]
+        if b"\0" in (old or b"") + (new or b""):
+            yield b"Binary files %b and %b differ\n" % (heads[0], heads[1])
             continue
-        yield "".join(difflib.unified_diff(lines, new_lines, heads[0], heads[1])) or f"--- {heads[0]}\n+++ {heads[1]}\n"
+        lines = difflib.diff_bytes(difflib.unified_diff, _lines(old), _lines(new), heads[0], heads[1])
+        yield b"".join(lines) or b"--- %b\n+++ %b\n" % (heads[0], heads[1])
 
 
-def to_lines(text: str) -> list[str]:
-    """Return the lines of a text for a diff, each with its end; a last one without is marked as `diff` marks it."""
-    lines = [f"{line}\n" for line in text.split("\n")]
-    last = lines.pop()
-    return lines if last == "\n" else [*lines, f"{last}\\ No newline at end of file\n"]
+def _lines(data: bytes | None) -> list[bytes]:
+    """Return lines with their ends, as `diff` counts and marks them."""
+    *lines, last = (data or b"").split(b"\n")
+    return [line + b"\n" for line in lines] + ([last + b"\n\\ No newline at end of file\n"] if last else [])

@@ -54,8 +54,8 @@ def discard_stdout() -> None:
 
 
 def quiet_storages() -> None:
-    """Keep storages from writing on stderr what their errors say, too, and what is no news."""
-    for name in ("relstorage", "ZEO"):
+    """Keep storages and the watch from writing on stderr what is said there anyway, and what is no news."""
+    for name in ("relstorage", "ZEO", "persistmod.watch"):
         logging.getLogger(name).addHandler(logging.NullHandler())
     logging.getLogger("ZODB.FileStorage").addFilter(_is_news)
 
