@@ -38,6 +38,7 @@ from persistmod.events import (
 from persistmod.gates import Gate
 from persistmod.history import Revision
 from persistmod.importer import importing
+from persistmod.keeping import Batch
 from persistmod.leaking import Leaked
 from persistmod.plans import Plan, Step
 from persistmod.records import PersistentModule
@@ -50,6 +51,7 @@ from persistmod.updating import plan, update
 from persistmod.verifying import Finding
 
 __all__ = [
+    "Batch",
     "BodyError",
     "ClassUpdated",
     "ConversionError",

@@ -8,20 +8,23 @@ import difflib
 from collections import Counter
 from collections.abc import Sequence
 from datetime import datetime
+from pathlib import Path
 from typing import Any
 
 import click
 import transaction
 from ZODB.POSException import UndoError
 
-from persistmod import history
-from persistmod.command import Settings, commit_retrying, count, json_option, message_option, open_connection, open_registry
+from persistmod import history, trees
+from persistmod.command import Settings, commit_retrying, count, find, json_option, message_option, open_connection, open_registry
 from persistmod.errors import NotRegisteredError
+from persistmod.exporting import diffs, files_in
 from persistmod.history import Change, Revision
 from persistmod.leaking import Leaked
 from persistmod.registry import Registry, get_registry
 from persistmod.rendering import keeping_stdout_for_result, showing_progress, write, write_json, write_source, write_table
 from persistmod.storage import parse_moment
+from persistmod.trees import files_of
 
 
 def _parse_tid(ctx: click.Context, param: click.Parameter, value: str) -> bytes:
@@ -65,14 +68,19 @@ def _tell(revision: Revision) -> str:
 @click.command()
 @click.argument("target", metavar="NAME[.DEFINITION]")
 @click.argument("moments", metavar="[TID [TID]]", nargs=-1)
+@click.option("--against", metavar="DIR", help="Show how the files of DIR differ from those of the package.",
+              type=click.Path(exists=True, file_okay=False, path_type=Path))
 @click.pass_obj
-def diff(settings: Settings, target: str, moments: tuple[str, ...]) -> None:
+def diff(settings: Settings, target: str, moments: tuple[str, ...], against: Path | None) -> None:
     """Show how the source changed: with the last version, since TID, or from one TID to another.
 
     A time may stand for a TID. Where there was no source, as before a module was added, it is empty.
     """
-    if len(moments) > 2:
-        raise click.UsageError("more than two transactions")
+    if len(moments) > (2 if against is None else 0):
+        raise click.UsageError("more than two transactions" if against is None else "--against and transactions exclude each other")
+    if against is not None:
+        _write_diff_against(settings, target, against)
+        return
     with open_registry(settings, read_only=True) as registry:
         moments = moments or _last_two(registry, target)
         ends = (*moments, _NOW)[:2]
@@ -82,6 +90,17 @@ def diff(settings: Settings, target: str, moments: tuple[str, ...]) -> None:
     before, after = map(_to_lines, texts)
     text = "".join(difflib.unified_diff(before, after, f"{target} {ends[0]}", f"{target} {ends[1]}"))
     write_source(text, text.encode("utf-8", "surrogatepass"), "diff")
+
+
+def _write_diff_against(settings: Settings, name: str, directory: Path) -> None:
+    with open_registry(settings, read_only=True) as registry:
+        find(registry, name, settings.shown)
+        if name not in registry or not registry[name].is_package:
+            raise NotRegisteredError(f"{name} is no package in {settings.shown}, and a directory is compared with a package", module=name)
+        before = files_in(registry, name)
+    after = files_of(trees.read(directory, name))
+    data = b"".join(diffs(before, after, (name, str(directory))))
+    write_source(data.decode("utf-8", "replace"), data, "diff")
 
 
 def _last_two(registry: Registry, target: str) -> tuple[str, ...]:

@@ -4,20 +4,25 @@ from __future__ import annotations
 
 import contextlib
 import io
+import json
 import subprocess
+import sys
 import tarfile
 import tempfile
+import threading
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import click
 
-from persistmod.command import Settings, commit_retrying, count, json_option, message_option, open_registry
+from persistmod.command import Settings, commit, commit_retrying, count, json_option, message_option, open_registry
 from persistmod.errors import StorageError
 from persistmod.gates import Gate
 from persistmod.importer import importing
-from persistmod.rendering import keeping_stdout_for_result, showing_progress, write, write_json, write_table
+from persistmod.keeping import Batch
+from persistmod.rendering import OutputClosedError, keeping_stdout_for_result, showing_progress, write, write_json, write_table
 from persistmod.syncing import SyncPlan
 
 _directory = click.argument("directory", metavar="DIR", type=click.Path(file_okay=False, path_type=Path))
@@ -54,25 +59,37 @@ def make_gate(gate: str | None, commands: tuple[str, ...]) -> Gate | None:
 @_directory
 @_name
 @click.option("--prefer", type=click.Choice(["directory", "registry"]), help="The side that counts where both have changed a file.")
+@click.option("--watch", is_flag=True, help="Go on, and follow what changes, until Ctrl-C; a file that fails waits, and holds up no other.")
 @_dry_run_option
 @gated
 @message_option
 @json_option
 @click.pass_obj
 def sync(
-    settings: Settings, directory: Path, name: str | None, prefer: str | None, dry_run: bool, gate: str | None, commands: tuple[str, ...],
-    message: str | None, as_json: bool,
+    settings: Settings, directory: Path, name: str | None, prefer: str | None, watch: bool, dry_run: bool, gate: str | None,
+    commands: tuple[str, ...], message: str | None, as_json: bool,
 ) -> int:
     """Bring directory DIR and package NAME, by default that of its name, in step, both ways; all or nothing."""
+    if watch and dry_run:
+        raise click.UsageError("--watch and --dry-run exclude each other")
     with open_registry(settings, create=not dry_run, read_only=dry_run) as registry, importing(registry):
         if dry_run:
             plan = registry.plan_sync(directory, name, prefer=prefer)
             _write(plan, as_json)
             return 1 if plan.conflicts else 0
+        describe = partial(_describe_sync, directory, message)
+        if watch:
+            with keeping_stdout_for_result() if as_json else contextlib.nullcontext(sys.stdout) as stdout:
+                stop = threading.Event()
+                show = partial(_write_batch, stdout if as_json else None, stop)
+                registry.watch(
+                    directory, name, prefer=prefer, gate=make_gate(gate, commands), stop=stop, on_sync=show,
+                    commit=lambda done: commit(describe(done)),
+                )  # fmt: skip
+            return 0
         with _working(as_json) as progress:
             done = commit_retrying(
-                lambda: registry.sync(directory, name, prefer=prefer, gate=make_gate(gate, commands), progress=progress),
-                lambda done: _describe(message or f"sync {done.name} with {directory}", _commit_of(directory)),
+                lambda: registry.sync(directory, name, prefer=prefer, gate=make_gate(gate, commands), progress=progress), describe
             )
         _write(done, as_json)
         return 0
@@ -124,6 +141,32 @@ def export(settings: Settings, directory: Path, names: tuple[str, ...]) -> None:
 def _working(as_json: bool) -> Iterator[Any]:
     with keeping_stdout_for_result() if as_json else contextlib.nullcontext(), showing_progress("adding") as progress:
         yield progress
+
+
+def _describe_sync(directory: Path, message: str | None, done: SyncPlan) -> str:
+    return _describe(message or f"sync {done.name} with {directory}", _commit_of(directory))
+
+
+def _write_batch(stdout: Any, stop: threading.Event, batch: Batch) -> None:
+    """Write what a batch came to, as one line of JSON if there is a place for it; stop where nobody reads any more."""
+    try:
+        if stdout is not None:
+            print(json.dumps(_described(batch)), file=stdout, flush=True)
+        elif batch.plan is not None and batch.plan.steps:
+            _write(batch.plan, False)
+    except (OutputClosedError, BrokenPipeError):
+        stop.set()
+    for path, error in batch.failed.items():
+        click.echo(f"persistmod: {path} waits: {error}", err=True)
+    if batch.trouble is not None:
+        click.echo(f"persistmod: nothing could be done, and is tried again: {batch.trouble}", err=True)
+
+
+def _described(batch: Batch) -> dict[str, Any]:
+    return {
+        "plan": batch.plan and batch.plan.as_dict(), "failed": {path: str(error) for path, error in batch.failed.items()},
+        "waiting": list(batch.waiting), "trouble": batch.trouble and str(batch.trouble),
+    }  # fmt: skip
 
 
 def _write(plan: SyncPlan, as_json: bool) -> None:

@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import os
+import threading
+import time
 import types
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any, cast
 
 from BTrees.OOBTree import OOBTree
 
-from persistmod import mounting
+from persistmod import fileevents, mounting
+from persistmod.exporting import export
+from persistmod.keeping import Batch, Keeper
 from persistmod.mounting import Mount
 from persistmod.proving import Progress
-from persistmod.syncing import Gate, Registry, Synced, Syncing, SyncPlan, export
+from persistmod.syncing import Gate, Registry, Synced, Syncing, SyncPlan
 
 
 class Directories:
@@ -36,6 +40,31 @@ class Directories:
         """
         syncing = Syncing(cast("Registry", self), Path(directory), name, prefer)
         return syncing.apply(syncing.plan(), options, gate, progress)
+
+    def watch(
+        self, directory: str | os.PathLike[str], name: str | None = None, *, prefer: str | None = None, gate: Gate | None = None,
+        events: Iterable[Iterable[str]] | None = None, stop: threading.Event | None = None, idle: float = 5.0,
+        clock: Callable[[], float] = time.monotonic, commit: Callable[[SyncPlan], object] | None = None,
+        on_sync: Callable[[Batch], object] | None = None, **options: Any,
+    ) -> None:  # fmt: skip
+        """Keep a directory and a package in step, as `sync` does, until `stop` is set or `events` end.
+
+        Each batch of changes is one transaction of this registry's connection, which is committed: by `commit(plan)` if that is given. So
+        give it a connection, and a thread, of its own; what that has changed so far is committed first. What cannot be done for a file
+        leaves that file waiting and holds up nothing else: it is tried again when anything changes. What cannot be done at all, since the
+        storage is away, say, is tried again, too. Each is reported once, to `on_sync(batch)` and to the log "persistmod.watch".
+
+        `events`: batches of paths, empty ones to say that time has passed; by default those of watchfiles (`persistmod[watch]`). `idle`:
+        after how many seconds of `clock` changes are looked for that no event told of, those of the registry among them.
+        Raises what `sync` raises for its arguments, before anything is done.
+        """
+        place = Path(os.path.abspath(directory))
+        changes = fileevents.changes_of(place, stop) if events is None else events
+        keeper = Keeper(
+            cast("Registry", self), place, name, prefer=prefer, gate=gate, options=options, idle=idle, clock=clock, commit=commit,
+            on_sync=on_sync,
+        )  # fmt: skip
+        keeper.keep(changes)
 
     def deploy(
         self, directory: str | os.PathLike[str], name: str | None = None, *, gate: Gate | None = None, progress: Progress | None = None,

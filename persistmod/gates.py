@@ -19,19 +19,20 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from persistmod.errors import GateError, SourceError
+from persistmod.exporting import export
 from persistmod.source import compile_source
-from persistmod.syncing import export
 
 _TEST = re.compile(r"test_(?P<a>\w+)|(?P<b>\w+)_(?:unittest|test)")
 
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """What a check said: the command, whether it let the change through, its output."""
+    """What a check said: the command, whether it let the change through, its output, the changed files that it is about."""
 
     command: str
     passed: bool
     output: str
+    files: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +59,7 @@ class Gate:
                 (root / path).write_bytes(data)
             for path in gone:
                 (root / path).unlink(missing_ok=True)
-            reports = [self._run(root, command) for command in self._commands(root, sorted(changed))]
+            reports = [self._run(root, command, files) for command, files in self._commands(root, sorted(changed))]
         failed = [report for report in reports if not report.passed]
         if failed:
             text = "\n".join(f"$ {report.command}\n{report.output.rstrip()}" for report in failed)
@@ -66,18 +67,22 @@ class Gate:
             raise GateError(f"{problem}\n{text}", reports=reports)
         return reports
 
-    def _commands(self, root: Path, changed: list[str]) -> Iterator[list[str]]:
+    def _commands(self, root: Path, changed: list[str]) -> Iterator[tuple[list[str], tuple[str, ...]]]:
+        """Yield each command with the changed files that it is about; none are said where it may be any."""
         for line in self.commands:
             for path in changed if "{file}" in line else [""]:
-                yield [word.replace("{file}", path) for word in shlex.split(line)]
+                yield [word.replace("{file}", path) for word in shlex.split(line)], (path,) if path else ()
         if not self.tests:
             return
         runner = ["pytest", "-q", "-p", "no:cacheprovider"] if importlib.util.find_spec("pytest") else ["unittest", "-q"]
-        wanted = [*changed, *(_dependents(root, changed) if self.tests == "dependents" else ())]
-        for test in sorted({test for path in wanted for test in _tests_of(root, path)}):
-            yield [sys.executable, "-m", *runner, test]
+        wanted: dict[str, set[str]] = {}
+        for path in [*changed, *(_dependents(root, changed) if self.tests == "dependents" else ())]:
+            for test in _tests_of(root, path):
+                wanted.setdefault(test, set()).update({path} & {*changed})
+        for test, files in sorted(wanted.items()):
+            yield [sys.executable, "-m", *runner, test], tuple(sorted(files))
 
-    def _run(self, root: Path, command: list[str]) -> Report:
+    def _run(self, root: Path, command: list[str], files: tuple[str, ...]) -> Report:
         shown = shlex.join(command)
         environment = {**os.environ, "PYTHONPATH": str(root), "PYTHONDONTWRITEBYTECODE": "1"}
         try:
@@ -87,11 +92,11 @@ class Gate:
             )  # fmt: skip
         except subprocess.TimeoutExpired as error:
             output = error.stdout.decode(errors="replace") if isinstance(error.stdout, bytes) else error.stdout or ""
-            return Report(shown, False, f"{output}\nit did not end within {self.timeout:g} seconds")
+            return Report(shown, False, f"{output}\nit did not end within {self.timeout:g} seconds", files)
         except OSError as error:
-            return Report(shown, False, f"it cannot be run: {error}")
+            return Report(shown, False, f"it cannot be run: {error}", files)
         ended = f"\nit was ended by signal {-done.returncode}" if done.returncode < 0 else ""
-        return Report(shown, done.returncode == 0, done.stdout + done.stderr + ended)
+        return Report(shown, done.returncode == 0, done.stdout + done.stderr + ended, files)
 
 
 def tested_by(stem: str) -> str | None:

@@ -13,7 +13,7 @@ import logging
 import os
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Any
 
 from persistmod.defined import PersistentClass, PersistentFunction
 from persistmod.plans import Plan
@@ -54,8 +54,8 @@ def discard_stdout() -> None:
 
 
 def quiet_storages() -> None:
-    """Keep storages from writing on stderr what their errors say, too, and what is no news."""
-    for name in ("relstorage", "ZEO"):
+    """Keep storages and the watch from writing on stderr what is said there anyway, and what is no news."""
+    for name in ("relstorage", "ZEO", "persistmod.watch"):
         logging.getLogger(name).addHandler(logging.NullHandler())
     logging.getLogger("ZODB.FileStorage").addFilter(_is_news)
 
@@ -148,8 +148,8 @@ def showing_progress(title: str) -> Iterator[Report | None]:
 
 
 @contextlib.contextmanager
-def keeping_stdout_for_result() -> Iterator[None]:
-    """Send what others print while the block runs to stderr.
+def keeping_stdout_for_result() -> Iterator[IO[str]]:
+    """Send what others print while the block runs to stderr; give the true stdout for results that cannot wait for its end.
 
     The descriptor is turned, not `sys.stdout`: a module whose body keeps `sys.stdout` must find the real one.
     """
@@ -157,7 +157,8 @@ def keeping_stdout_for_result() -> Iterator[None]:
     kept = os.dup(1)
     os.dup2(2, 1)
     try:
-        yield
+        with open(kept, "w", encoding="utf-8", closefd=False) as stdout:
+            yield stdout
     finally:
         sys.stdout.flush()
         os.dup2(kept, 1)

@@ -10,6 +10,7 @@ the process die between commit and writing, the file is still known as one that 
 from __future__ import annotations
 
 import hashlib
+import os
 import platform
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field, replace
@@ -19,12 +20,13 @@ from typing import Any, Protocol, cast
 from persistent import Persistent
 
 from persistmod import adding, trees
-from persistmod.errors import NotRegisteredError, StorageError, SyncError
+from persistmod.errors import StorageError, SyncError
+from persistmod.exporting import files_in, misplaced
 from persistmod.filechanges import FileChanges
 from persistmod.plans import Plan
 from persistmod.proving import Progress
 from persistmod.records import PersistentModule
-from persistmod.trees import File, Tree, path_of
+from persistmod.trees import File, Tree
 
 SIDES = ("directory", "registry")
 
@@ -118,43 +120,40 @@ class Changes:
     data: dict[str, dict[str, bytes | None]] = field(default_factory=dict)
 
 
-def files_in(registry: Registry, name: str) -> dict[str, File]:
-    """Return `{path: file}` of a package of the registry, or of a module; nothing for a name that it does not have."""
-    files = []
-    for found in [name, *registry.below(name)] if name in registry else []:
-        record = registry[found]
-        if record.has_source:
-            files.append(File(found, "", record.source_bytes, record.is_package))
-        files += [File(found, place, data) for place, data in record.resources.items()]
-    return {path_of(file.owner[len(name) + 1 :], file.place, file.is_package): file for file in files}
-
-
 class Syncing:
     """One directory and one package, as they are now."""
 
-    def __init__(self, registry: Registry, directory: Path, name: str | None, prefer: str | None = None, *, one_way: bool = False) -> None:
+    def __init__(
+        self, registry: Registry, directory: Path, name: str | None, prefer: str | None = None, *, one_way: bool = False,
+        strict: bool = True,
+    ) -> None:
+        """Read both. StorageError for files that cannot be read or written, unless not strict: then `problems` has them."""
         if prefer not in (None, *SIDES):
             raise ValueError(f"prefer must be one of {', '.join(SIDES)}, not {prefer!r}")
         self._registry = registry
         self._folder = directory
         self._prefer = prefer
-        self.tree = self._read(name)
+        self.tree = self._read(name, strict)
         self.name = self.tree.name
         if self.name in registry and not registry[self.name].is_package:
             problem = f"it is a module of the registry, and {directory} a directory; give the directory another name"
             raise SyncError(f"module {self.name!r}: {problem}", module=self.name)
-        self._key = f"{self.name} {platform.node()}:{directory.resolve()}"
+        self._key = f"{self.name} {platform.node()}:{os.path.abspath(directory)}"
         self._files = trees.files_of(self.tree)
         self._modules = files_in(registry, self.name)
+        self.problems = {**self.tree.unreadable, **({} if one_way else misplaced(directory, {*self._files, *self._modules}))}
+        if self.problems and strict:
+            what = "; ".join(f"{path}: {problem}" for path, problem in self.problems.items())
+            raise StorageError(f"module {self.name!r}: {directory} cannot hold {what}; nothing is changed", module=self.name)
         self._is_one_way = one_way
         self._synced = registry.synced(self._key)
         if one_way:  # as if the registry had been in step
             self._synced = Synced()
             self._synced.files = {path: _digest_of(file.data) or "" for path, file in self._modules.items()}
 
-    def _read(self, name: str | None) -> Tree:
+    def _read(self, name: str | None, strict: bool) -> Tree:
         if self._folder.is_dir():
-            return trees.read(self._folder, name)
+            return trees.read(self._folder, name, strict=strict)
         name = name or self._folder.name
         if self._folder.exists():
             raise StorageError(f"module {name!r}: {self._folder} is no directory", module=name)
@@ -166,8 +165,25 @@ class Syncing:
     def plan(self) -> SyncPlan:
         """Return what is to be done; nothing is changed."""
         self._check_presence()
-        steps = [step for path in sorted({*self._files, *self._modules}) if (step := self._step(path)) is not None]
+        paths = [path for path in sorted({*self._files, *self._modules}) if not self._is_problem(path)]
+        steps = [step for path in paths if (step := self._step(path)) is not None]
         return SyncPlan(self.name, str(self._folder), tuple(_with_renames(steps, self._contents)), self.tree.skipped)
+
+    def digests(self, path: str) -> tuple[str | None, str | None]:
+        """Return what stands for the content of a file in the directory, and in the registry."""
+        return _digest(self._files.get(path)), _digest(self._modules.get(path))
+
+    def module_at(self, path: str) -> str:
+        """Return the name of the module that a file is, "" for any other."""
+        file = self._files.get(path) or self._modules.get(path)
+        return file.owner if file is not None and file.is_module else ""
+
+    def is_new_package(self, name: str) -> bool:
+        """Return whether a package comes with the directory."""
+        return name not in self._registry and any(file.is_package and file.owner == name for file in self._files.values())
+
+    def _is_problem(self, path: str) -> bool:
+        return bool(self.problems) and any(path == problem or path.startswith(f"{problem}/") or problem == "." for problem in self.problems)
 
     def _check_presence(self) -> None:
         """A directory that has lost everything is more likely not mounted than meant."""
@@ -195,7 +211,8 @@ class Syncing:
         target = "registry" if counts == "directory" else "directory"
         before, after = (module, file) if target == "registry" else (file, module)
         action = "add" if before is None else "remove" if after is None else "change"
-        return SyncStep(path, action, target, _owner(file, module))
+        reason = "a data file: its name is none for a module" if action == "add" and after and after.place.endswith(".py") else ""
+        return SyncStep(path, action, target, _owner(file, module), "", reason)
 
     def _modified(self, path: str) -> int | None:
         file = self._folder / path
@@ -219,8 +236,10 @@ class Syncing:
             problem = f"both {plan.directory} and the registry have changed {what}"
             raise SyncError(f"module {self.name!r}: {problem}; say which side counts: prefer='directory' or 'registry'", module=self.name)
         steps = _without_renames(plan.steps)
-        self._check(steps, gate)
-        plans, stored = self._change_registry([step for step in steps if step.target == "registry"], options, progress)
+        changed = [step for step in steps if step.target == "registry"]
+        if gate is not None and changed:
+            self._check(changed, gate)
+        plans, stored = self._change_registry(changed, options, progress)
         if not self._is_one_way:
             self._change_directory([step for step in steps if step.target == "directory"], {step.path for step in steps})
         return replace(plan, plans=plans, stored=stored, applied=True)
@@ -231,17 +250,33 @@ class Syncing:
         if not steps:
             return {}, {}
         if self.name not in self._registry:
-            return {}, adding.add_tree(cast("adding.Registry", self._registry), self.tree, "auto", progress).stored
+            return {}, adding.add_tree(cast("adding.Registry", self._registry), self._tree_of(steps), "auto", progress).stored
         return change(self._registry, self.name, self._changes(steps), options)
 
-    def _changes(self, steps: Iterable[SyncStep]) -> Changes:
-        """Return what steps change; a module that becomes a package, or the other way round, goes and comes again, with all below it."""
+    def _tree_of(self, steps: Iterable[SyncStep]) -> Tree:
+        """Return the part of the tree that steps add."""
+        kept = {(file.owner, file.place) for file in self._wanted(steps).values()}
+        modules = [module for module in self.tree.modules if module.source is None or (module.name, "") in kept]
+        packages = {module.name for module in modules if module.is_package}
+        resources = {
+            owner: {place: data for place, data in found.items() if (owner, place) in kept}
+            for owner, found in self.tree.resources.items() if owner in packages
+        }  # fmt: skip
+        return replace(self.tree, modules=modules, resources=resources)
+
+    def _wanted(self, steps: Iterable[SyncStep]) -> dict[str, File]:
+        """Return the files of the package in the registry as they are after steps."""
         wanted = dict(self._modules)
         for step in steps:
             if step.path in self._files:
                 wanted[step.path] = self._files[step.path]
             else:
                 del wanted[step.path]
+        return wanted
+
+    def _changes(self, steps: Iterable[SyncStep]) -> Changes:
+        """Return what steps change; a module that becomes a package, or the other way round, goes and comes again, with all below it."""
+        wanted = self._wanted(steps)
         before, after = _sources(self._modules), _sources(wanted)
         again = [name for name in {**before, **after} if self._changes_kind(name, after)]
         changes = Changes(again, dict.fromkeys(name for name in before if name not in after and not _is_below(name, again)))
@@ -263,13 +298,11 @@ class Syncing:
             return name in self._registry and self._registry[name].is_package != after[name].is_package
         return any(other.startswith(f"{name}.") for other in after)
 
-    def _check(self, steps: list[SyncStep], gate: Gate | None) -> None:
-        changed = [step for step in steps if step.target == "registry"]
-        if gate is not None and changed:
-            top = self.name.replace(".", "/")
-            files = {f"{top}/{path}": file.data for path, file in {**self._modules, **self._files}.items()}
-            gone = {f"{top}/{step.path}" for step in changed if step.action == "remove"}
-            gate.check(self._registry, files, gone, [f"{top}/{step.path}" for step in changed if step.action != "remove"])
+    def _check(self, steps: list[SyncStep], gate: Gate) -> None:
+        top = self.name.replace(".", "/")
+        files = {f"{top}/{path}": file.data for path, file in self._wanted(steps).items()}
+        gone = {f"{top}/{step.path}" for step in steps if step.action == "remove"}
+        gate.check(self._registry, files, gone, [f"{top}/{step.path}" for step in steps if step.action != "remove"])
 
     def _change_directory(self, steps: list[SyncStep], done: set[str]) -> None:
         """Have files written, and keep what is in step then; what differs and was not done stays as it was known."""
@@ -284,7 +317,7 @@ class Syncing:
         if (synced.files, synced.pending) != (files, pending):
             synced.files, synced.pending = files, pending
         if changes:
-            FileChanges(self._registry._p_jar.transaction_manager, self._folder, changes)
+            FileChanges(self._folder, changes).join(self._registry._p_jar.transaction_manager)
 
 
 def change(registry: Registry, top: str, changes: Changes, options: Mapping[str, Any]) -> tuple[dict[str, Plan], dict[str, str]]:
@@ -353,26 +386,3 @@ def _without_renames(steps: Iterable[SyncStep]) -> list[SyncStep]:
         else:
             found.append(step)
     return found
-
-
-# Exporting
-
-
-def export(registry: Registry, directory: Path, names: Iterable[str]) -> list[str]:
-    """Write modules and packages as files below a directory; see `Registry.export`."""
-    files: dict[str, bytes] = {}
-    for name in names:
-        if name not in registry:
-            raise NotRegisteredError(f"no module {name!r} in the registry", module=name)
-        for found in [name, *registry.below(name)]:
-            record = registry[found]
-            if record.has_source:
-                files[path_of(found, "", record.is_package)] = record.source_bytes
-            files |= {path_of(found, place, False): data for place, data in record.resources.items()}
-    different = [path for path, data in files.items() if (directory / path).exists() and (directory / path).read_bytes() != data]
-    if different:
-        raise StorageError(f"{directory} has other files {', '.join(sorted(different))}; nothing was written")
-    for path, data in files.items():
-        (directory / path).parent.mkdir(parents=True, exist_ok=True)
-        (directory / path).write_bytes(data)
-    return sorted(files)

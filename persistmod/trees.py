@@ -9,7 +9,9 @@ from __future__ import annotations
 
 import os
 import posixpath
+import re
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from keyword import iskeyword
 from pathlib import Path
@@ -18,6 +20,9 @@ from persistmod.errors import InvalidNameError, StorageError
 
 _EXTENSIONS = (".so", ".pyd", ".dll", ".dylib")
 _COMPILED = (".pyc", ".pyo")
+# What editors keep beside a file while they work on it, and `filechanges` until a commit is through.
+_SCRATCH = re.compile(r".*~|\.#.*|#.*#|\..*\.sw[a-z]|\..*\.new")
+_READINGS = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,12 +36,17 @@ class Module:
 
 @dataclass(slots=True)
 class Tree:
-    """What a directory holds: modules, packages first; `{package: {relative path: data}}`; `{path: why it cannot be kept}`."""
+    """What a directory holds: modules, packages first; `{package: {relative path: data}}`; `{path: why it cannot be kept}`.
+
+    `unreadable`: `{path relative to the directory: why}` of files and directories of which it is not known what they hold.
+    """
 
     name: str
     modules: list[Module] = field(default_factory=list)
     resources: dict[str, dict[str, bytes]] = field(default_factory=dict)
     skipped: dict[str, str] = field(default_factory=dict)
+    unreadable: dict[str, str] = field(default_factory=dict)
+    folder: Path = Path()
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,19 +78,45 @@ def files_of(tree: Tree) -> dict[str, File]:
     return {path_of(file.owner[len(tree.name) + 1 :], file.place, file.is_package): file for file in files}
 
 
-def read(path: Path, name: str | None = None) -> Tree:
-    """Read a module file or a directory. StorageError if it cannot be read, InvalidNameError if it has no name to go by."""
-    tree = Tree(name or (path.resolve().stem if path.is_file() else path.resolve().name))
+def read(path: Path, name: str | None = None, *, strict: bool = True) -> Tree:
+    """Read a module file or a directory; InvalidNameError if it has no name to go by.
+
+    StorageError names all that cannot be read; if not strict, they stand in the tree.
+    """
+    tree = Tree(name or (path.resolve().stem if path.is_file() else path.resolve().name), folder=path)
     if not all(map(_is_name, tree.name.split("."))):
         raise InvalidNameError(f"{path}: {tree.name!r} cannot be the name of a module; give it a name", module=tree.name)
-    try:
+    with _noting(tree, path):
         if path.is_dir():
             _read_package(tree, path, tree.name, frozenset((path.resolve(),)))
         else:
-            tree.modules.append(Module(tree.name, path.read_bytes(), False))
-    except OSError as error:
-        raise StorageError(f"module {tree.name!r}: {path} cannot be read: {error}", module=tree.name) from error
+            tree.modules.append(Module(tree.name, read_bytes(path), False))
+    if tree.unreadable and strict:
+        what = "; ".join(f"{path / place} cannot be read: {problem}" for place, problem in tree.unreadable.items())
+        raise StorageError(f"module {tree.name!r}: {what}", module=tree.name)
     return tree
+
+
+@contextmanager
+def _noting(tree: Tree, path: Path, *, may_vanish: bool = False) -> Iterator[None]:
+    """Note that what a path holds is not known if the block cannot read it; what has vanished meanwhile is not there."""
+    try:
+        yield
+    except OSError as error:
+        if not (may_vanish and isinstance(error, FileNotFoundError)):
+            tree.unreadable[str(path.relative_to(tree.folder))] = error.strerror or str(error)
+
+
+def read_bytes(path: Path) -> bytes:
+    """Return what a file holds; OSError if it cannot be read, or does not stay the same while it is."""
+    for _ in range(_READINGS):
+        with path.open("rb") as file:
+            before = os.fstat(file.fileno())
+            data = file.read()
+            after = os.fstat(file.fileno())
+        if (before.st_mtime_ns, before.st_size) == (after.st_mtime_ns, after.st_size):
+            return data
+    raise OSError(f"{path} changes while it is read")
 
 
 def _is_name(text: str) -> bool:
@@ -89,23 +125,32 @@ def _is_name(text: str) -> bool:
 
 def _read_package(tree: Tree, folder: Path, name: str, seen: frozenset[Path]) -> None:
     init = folder / "__init__.py"
-    tree.modules.append(Module(name, init.read_bytes() if init.is_file() else None, True))
+    source = None
+    with _noting(tree, init, may_vanish=True):
+        source = read_bytes(init) if init.is_file() else None
+    tree.modules.append(Module(name, source, True))
     for entry in _entries(tree, folder, seen):
-        if entry.is_dir():
-            _read_directory(tree, entry, name, seen | {entry.resolve()})
-        elif entry != init:
-            _read_file(tree, entry, name)
+        with _noting(tree, entry, may_vanish=True):
+            if entry.is_dir():
+                _read_directory(tree, entry, name, seen | {entry.resolve()})
+            elif entry != init:
+                _read_file(tree, entry, name)
 
 
 def _entries(tree: Tree, folder: Path, seen: frozenset[Path]) -> Iterator[Path]:
-    """Yield the files of a directory, then its directories, each in order; note what is left out, caches and broken links aside."""
-    entries = [entry for entry in folder.iterdir() if entry.exists() and entry.name != "__pycache__"]
+    """Yield the files of a directory, then its directories, each in order; note what is left out, caches, scratch, broken links aside."""
+    entries = [entry for entry in folder.iterdir() if not is_left_out(entry.name) and entry.exists()]
     for entry in sorted(entries, key=lambda entry: (entry.is_dir(), entry.name)):
         problem = _problem(entry, seen)
         if problem:
             tree.skipped[str(entry)] = problem
         elif entry.suffix not in _COMPILED:
             yield entry
+
+
+def is_left_out(name: str) -> bool:
+    """Return whether a file or directory of this name is left out without a word."""
+    return name == "__pycache__" or _SCRATCH.fullmatch(name) is not None
 
 
 def _problem(entry: Path, seen: frozenset[Path]) -> str:
@@ -144,18 +189,19 @@ def _read_file(tree: Tree, file: Path, package: str) -> None:
     elif (file.with_suffix("") / "__init__.py").is_file():
         tree.skipped[str(file)] = "a package of the same name stands beside it"
     else:
-        tree.modules.append(Module(f"{package}.{file.stem}", file.read_bytes(), False))
+        tree.modules.append(Module(f"{package}.{file.stem}", read_bytes(file), False))
 
 
 def _read_data(tree: Tree, folder: Path, package: str, place: str, seen: frozenset[Path]) -> None:
     """Keep all files below a directory as data; `place` is its path relative to the package."""
     for entry in _entries(tree, folder, seen):
         path = f"{place}/{entry.name}"
-        if entry.is_dir():
-            _read_data(tree, entry, package, path, seen | {entry.resolve()})
-        else:
-            _keep(tree, entry, package, path)
+        with _noting(tree, entry, may_vanish=True):
+            if entry.is_dir():
+                _read_data(tree, entry, package, path, seen | {entry.resolve()})
+            else:
+                _keep(tree, entry, package, path)
 
 
 def _keep(tree: Tree, file: Path, package: str, path: str) -> None:
-    tree.resources.setdefault(package, {})[path] = file.read_bytes()
+    tree.resources.setdefault(package, {})[path] = read_bytes(file)

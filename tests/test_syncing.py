@@ -128,7 +128,7 @@ def test_process_that_dies_before_it_writes_loses_nothing(database, folder, monk
         registry.update("pack.b", "N = 2\n")
         transaction.commit()
         registry.sync(folder)
-        monkeypatch.setattr(filechanges.FileChanges, "tpc_finish", lambda self, transaction: self._forget())
+        monkeypatch.setattr(filechanges.FileChanges, "tpc_finish", lambda self, transaction: self.forget())
         transaction.commit()
         monkeypatch.undo()
         assert read(folder)["b.py"] == b"N = 1\n"

@@ -114,7 +114,7 @@ def test_path_that_cannot_be_read_is_a_storage_error(tmp_path, monkeypatch):
     assert caught.value.module == "nothing" and isinstance(caught.value, OSError)
     folder = write(tmp_path / "pack", {"__init__.py": ""})
     (folder / "secret.txt").symlink_to("/proc/self/mem")  # a file that even root cannot read from its start
-    with pytest.raises(persistmod.StorageError, match=r"module 'pack': .*pack cannot be read: .*[Ee]rror"):
+    with pytest.raises(persistmod.StorageError, match=r"module 'pack': .*secret.txt cannot be read: .*[Ee]rror"):
         trees.read(folder)
 
 
