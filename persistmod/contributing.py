@@ -45,7 +45,7 @@ def read(source: bytes, file: str, namespace: str) -> Reading:
     imported = _imported(tree) - _defined(tree)
     sure = {name for statement in tree.body for name in _contributed(statement)} - rebound
     names = [name for name in contributed if name not in imported and not _is_special(name)]
-    needs, uses = _dotted_names(tree, namespace)
+    needs, uses = (frozenset(filter(_is_foreign, found)) for found in _dotted_names(tree, namespace))
     loose = tuple(name for name in names if name not in sure)
     return Reading(tuple(name for name in names if name in sure), loose, needs, uses - needs, ast.get_docstring(tree) or "")
 
@@ -85,7 +85,12 @@ def _imported(tree: ast.Module) -> set[str]:
 # What it uses
 
 
-def _dotted_names(tree: ast.Module, namespace: str) -> tuple[frozenset[str], frozenset[str]]:
+def mentions(source: bytes, module: str, package: str) -> frozenset[str]:
+    """Return the dotted names that a source imports, or reads of what it imports; `package` is what relative imports start from."""
+    return frozenset().union(*_dotted_names(parse_source(source, module, module), package))
+
+
+def _dotted_names(tree: ast.Module, namespace: str) -> tuple[set[str], set[str]]:
     """Return the dotted names that are read when the body runs, and those that it imports or its functions read."""
     nodes = list(_with_time(tree))
     modules = {name: module for node, _ in nodes for name, module in _bound_modules(node, namespace)}
@@ -93,7 +98,7 @@ def _dotted_names(tree: ast.Module, namespace: str) -> tuple[frozenset[str], fro
     uses: set[str] = set()
     for node, is_later in nodes:
         (uses if is_later or isinstance(node, ast.Import) else needs).update(_used(node, modules, namespace))
-    return frozenset(filter(_is_foreign, needs)), frozenset(filter(_is_foreign, uses))
+    return needs, uses
 
 
 def _is_foreign(name: str) -> bool:

@@ -48,11 +48,15 @@ def _edit(text: Text, imported: Names) -> Edit:
     return dependence.edit(text.before, text.body, imported, {*text.names, *text.body.slices})
 
 
-def to_run_again(texts: Mapping[str, Text]) -> set[str]:
-    """Return the names of the modules whose source is the same and whose body has to run again."""
+def to_run_again(texts: Mapping[str, Text], in_place: bool = True) -> set[str]:
+    """Return the names of the modules whose source is the same and whose body has to run again.
+
+    `in_place`: definitions keep their objects.
+    """
+    kept = _kept if in_place else _none
     affected = {name: edit.affected for name, edit in edits(texts).items()}
     same = [name for name, text in texts.items() if text.before == text.body.text]
-    exchanged = {name: affected[name] - _kept(texts[name]) for name in texts if name not in same}
+    exchanged = {name: affected[name] - kept(texts[name]) for name in texts if name not in same}
     found: set[str] = set()
     while True:
         known = dict(exchanged)
@@ -62,7 +66,7 @@ def to_run_again(texts: Mapping[str, Text]) -> set[str]:
             if name in found or names or _imported(text, affected) & dependence.reads_now(dependence.statements(text.before)):
                 found.add(name)
                 bound = frozenset(bound for statement in text.imports for bound, attribute in statement.bound)
-                exchanged[name] = names | (affected[name] - _kept(text) - bound)
+                exchanged[name] = names | (affected[name] - kept(text) - bound)
         if exchanged == known:
             passing = _passing_on(texts, affected, found)
             if passing <= found:
@@ -88,6 +92,10 @@ def _kept(text: Text) -> Names:
     """Return the names of definitions that were there: these objects stay."""
     before, after = dependence.statements(text.before), dependence.statements(text.body.text)
     return dependence.definitions_of(before) & dependence.definitions_of(after)
+
+
+def _none(text: Text) -> Names:
+    return frozenset()
 
 
 def _imported(text: Text, names: Mapping[str, Names]) -> Names:

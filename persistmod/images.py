@@ -34,6 +34,11 @@ class Imaged(Followed):
     script: Script | None = None  # what makes it a script of a namespace, or the namespace of scripts
 
     @property
+    def known_as(self) -> str:
+        """The name of the module that what it defines is found in."""
+        return self.name if self.script is None else self.script.namespace
+
+    @property
     def is_namespace(self) -> bool:
         """Whether it is the namespace that scripts contribute to."""
         return self.script is not None and self.script.namespace == self.name

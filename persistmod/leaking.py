@@ -20,7 +20,7 @@ from typing import Any, Protocol
 from ZODB.serialize import referencesf
 from ZODB.utils import oid_repr, z64
 
-from persistmod import dependence, holders, journal, livedata, loading
+from persistmod import contributing, dependence, holders, journal, livedata, loading
 from persistmod.defined import Definitions
 from persistmod.following import LOG_LENGTH, Version
 from persistmod.namespace import vars_of
@@ -67,6 +67,7 @@ def leaks(registry: Leaking, progress: Progress | None = None) -> list[Leaked]:
     leaking = [record for record in map(registry.__getitem__, registry) if record.leaks]
     if not leaking:
         return []
+    gc.collect()  # what is garbage uses nothing
     mentioned = _modules_by_name(registry, leaking)
     stored = _records_by_name(registry, leaking, progress)
     return [
@@ -147,7 +148,7 @@ def _parts(value: Any) -> set[int]:
 
 
 def _modules_by_name(registry: Leaking, leaking: list[PersistentModule]) -> dict[tuple[str, str], list[str]]:
-    """Return `{(module, name): modules that mention it}`: the module itself, or one that imports it from there."""
+    """Return `{(module, name): modules that mention it}`: the module itself, or one that imports it, or reads it, from there."""
     found: dict[tuple[str, str], list[str]] = defaultdict(list)
     wanted = {record.name: record.leaks.keys() for record in leaking}
     for record in leaking:
@@ -157,10 +158,12 @@ def _modules_by_name(registry: Leaking, leaking: list[PersistentModule]) -> dict
     for record in map(registry.__getitem__, registry):
         if not any(name.encode() in record.source_bytes for names in wanted.values() for name in names):
             continue
-        for statement in record.body().imports:
-            module = statement.module(record.package)
-            for name in set(wanted.get(module, ())) & {attribute for _, attribute in statement.bound}:
-                found[module, name].append(record.name)
+        mentioned = contributing.mentions(record.source_bytes, record.name, record.package)
+        for owner in leaking:
+            for name in owner.leaks:
+                dotted = f"{owner.known_as}.{name}"
+                if owner is not record and any(f"{mention}.".startswith(f"{dotted}.") for mention in mentioned):
+                    found[owner.name, name].append(record.name)
     return found
 
 
@@ -174,7 +177,7 @@ def _records_by_name(
     found: dict[tuple[str, str], list[str]] = defaultdict(list)
     if registry._p_jar is None:
         return found
-    wanted = {(record.name, name) for record in leaking for name in record.leaks}
+    wanted = {(record.known_as, name): (record.name, name) for record in leaking for name in record.leaks}
     definitions = {
         record.definitions[name]._p_oid: (record.name, name) for record in leaking for name in record.leaks if name in record.definitions
     }
@@ -193,7 +196,7 @@ def _records_by_name(
             continue
         named = {definitions[reference] for reference in references & definitions.keys()}
         if any(name.encode() in data for module, name in wanted):
-            named |= wanted & set(_globals(data))
+            named |= {wanted[key] for key in wanted.keys() & set(_globals(data))}
         for key in named:
             found[key].append(f"{oid_repr(oid)} {'.'.join(next(iter(_globals(data)), ('', '')))}")
     return found

@@ -40,6 +40,8 @@ class Planner(Decider):
     ) -> None:
         super().__init__(module, live, scratch, made, edit, base, retired, neighbours)
         self._is_apart = is_apart
+        apart = {key: path for key, path in self._paths.items() if is_apart(path.partition(".")[0])}
+        neighbours.new.update({key: f"{module}:{path}, new" for key, path in apart.items()})
         self.pairing: Pairing = pair(self.old, self.new, is_apart)
         self.pairing.partner.update(neighbours.modules)
         self.changes = Changes(stands_for=self.pairing.partner)

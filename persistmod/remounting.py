@@ -76,6 +76,8 @@ class Change:
 
     def apply(self) -> dict[str, Plan]:
         """Update what the change concerns, all or none; nothing is noted in the mount."""
+        if self.before and self.after == self.before and not self._sources:
+            return {}
         self._check()
         known, new, gone = self._modules()
         try:

@@ -109,7 +109,7 @@ def _update_all(sources: Sequence[Source], options: Options, then: Callable[[], 
         targets = [_compiled(target) for target in targets]
     texts = _texts(targets) if len(done) < len(targets) else {}
     if done and texts:
-        again = dependents.to_run_again(texts)
+        again = dependents.to_run_again(texts, options.mode == "update")
         done = {name: nothing for name, nothing in done.items() if name not in again}
     changed = [target for target in targets if target.record.name not in done]
     if changed:

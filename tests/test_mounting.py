@@ -180,3 +180,11 @@ def test_script_whose_body_runs_always(m, held):
 )
 def test_new_script_meets_the_live_namespace(m):
     assert m.g() == (m.A, 1)
+
+
+@changed(
+    {"a.py": "class A: v = 1\n", "b.py": "import game\nclass B(game.A): pass\ndef new(): return game.A\n"}, {"a.py": "class A: v = 2\n"},
+    held="A, b = m.A, m.B()", fresh=False, mode="overwrite",
+)
+def test_old_holders_keep_the_old_objects(m, held):
+    assert (held.A.v, held.b.v, m.A.v, m.new().v, m.B.v) == (1, 1, 2, 2, 2) and m.A is not held.A
