@@ -72,19 +72,23 @@ class Arrangement:
                 return namespace, ".".join(parts[length : length + 1])
         return "", ""
 
-    def users(self, changed: Collection[str]) -> set[str]:
-        """Return the modules of the scripts that mention what scripts contribute, by module, at any distance."""
+    def concerned(self, changed: Collection[str]) -> set[str]:
+        """Return the modules of scripts that read, when they run, what may change with some; and of those through which they do.
+
+        What may change with a script is what mentions it, at any distance.
+        """
+        needed = {script.module: self._used(script.reading.needs) for script in self.scripts.values()}
+        mentioned = {script.module: needed[script.module] | self._used(script.reading.uses) for script in self.scripts.values()}
         users: dict[str, set[str]] = defaultdict(set)
-        for script in self.scripts.values():
-            for name in script.reading.needs | script.reading.uses:
-                for used in self._meant(name):
-                    users[used.module].add(script.module)
-        found, pending = set(changed), list(changed)
-        while pending:
-            new = users[pending.pop()] - found
-            found |= new
-            pending += new
-        return found
+        for module, used in mentioned.items():
+            for name in used:
+                users[name].add(module)
+        affected = _reached(changed, users)
+        readers = [module for module, used in needed.items() if used & affected]
+        return {*changed, *readers, *(_reached(readers, mentioned) & affected)}
+
+    def _used(self, names: Iterable[str]) -> set[str]:
+        return {script.module for name in names for script in self._meant(name)}
 
     def _meant(self, dotted: str) -> list[ScriptFile]:
         """Return the scripts that a dotted name leads to: all of a namespace for `import *`."""
@@ -140,6 +144,16 @@ class Arrangement:
                 text = ", and ".join(needs[edge] for edge in reversed(circle))
                 raise UpdateError(f"namespace {namespace!r}: scripts need each other before they are there: {text}", module=namespace)
             edges -= set(given_way)
+
+
+def _reached(start: Iterable[str], edges: Mapping[str, set[str]]) -> set[str]:
+    found = set(start)
+    pending = list(found)
+    while pending:
+        new = edges.get(pending.pop(), set()) - found
+        found |= new
+        pending += new
+    return found
 
 
 def _common(first: str, second: str) -> str:

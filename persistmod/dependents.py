@@ -69,23 +69,18 @@ def to_run_again(texts: Mapping[str, Text], in_place: bool = True) -> set[str]:
                 exchanged[name] = names | (affected[name] - kept(text) - bound)
         if exchanged == known:
             passing = _passing_on(texts, affected, found)
-            if passing <= found:
+            if not passing:
                 return found
             found |= passing
 
 
 def _passing_on(texts: Mapping[str, Text], affected: Mapping[str, Names], found: set[str]) -> set[str]:
     """Return the modules through which those that run read what is affected when they run: else they would find what was before."""
-    running = [text for name, text in texts.items() if name in found or text.before != text.body.text]
-    imported = {name: _imported(text, affected) for name, text in texts.items()}
+    imported = {name: _imported(text, affected) for name, text in texts.items() if text.before == text.body.text and name not in found}
     passing = {name: names for name, names in imported.items() if names}
-    return {
-        name
-        for name, names in passing.items()
-        for text in running
-        if texts[name].before == texts[name].body.text
-        and _imported(text, {name: names}) & dependence.reads_now(dependence.statements(text.body.text))
-    }
+    running = [text for name, text in texts.items() if passing and (name in found or text.before != text.body.text)]
+    read = [(text, dependence.reads_now(dependence.statements(text.body.text))) for text in running]
+    return {name for name, names in passing.items() if any(_imported(text, {name: names}) & now for text, now in read)}
 
 
 def _kept(text: Text) -> Names:

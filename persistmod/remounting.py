@@ -198,7 +198,7 @@ class Change:
         found: dict[str, bytes] = {}
         for files in (self.before, self.after):
             arrangement = self._with_other_mounts(files)
-            for name in arrangement.users(changed) & arrangement.scripts.keys():
+            for name in arrangement.concerned(changed) & arrangement.scripts.keys():
                 for module in (name, arrangement.scripts[name].namespace):
                     record = self._registry.get(module)
                     if record is not None and record.has_source:
