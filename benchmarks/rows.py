@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from functools import partial
 
-from benchmarks import calls, conversion, imports, latency, memory, served, sizes, throughput, transactions, updates
+from benchmarks import calls, conversion, directories, imports, latency, memory, served, sizes, throughput, transactions, updates
 from benchmarks.corpora import FILLERS, Workspace
 from benchmarks.timing import Figure
 
@@ -20,6 +20,7 @@ ROWS: dict[str, Row] = {
     "throughput": throughput.measure,
     "update": updates.measure,
     "latency": latency.measure,
+    "directories": directories.measure,
     **{f"memory.{name}": partial(memory.measure, name=name) for name in FILLERS},
     **{f"size.{name}": partial(sizes.measure, name=name) for name in FILLERS},
 }

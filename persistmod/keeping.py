@@ -81,6 +81,8 @@ class Keeper:
             return self._seen is None or self._state() != self._seen
         except Exception:  # the next step meets the same trouble, and reports it
             return True
+        finally:
+            self._abort()  # no transaction is under way between two batches: others may wait for its end
 
     def _state(self) -> object:
         return fileevents.stamp(self._directory), self._snapshot_of(self._registry._p_jar)
@@ -119,6 +121,7 @@ class Keeper:
         plan = syncing.plan()
         differing = {step.path: syncing.digests(step.path) for step in plan.steps}
         if (differing, self._snapshot_of(self._registry._p_jar)) == self._tried:
+            self._manager.abort()
             return Batch(None, {}, tuple(sorted(self._failing)))
         self._tried = differing, self._snapshot_of(self._registry._p_jar)
         failures: dict[str, Exception] = {path: StorageError(problem) for path, problem in syncing.problems.items()}

@@ -40,10 +40,19 @@ def write(text: str | bytes) -> None:
             sys.stdout.flush()
             sys.stdout.buffer.write(text)
         else:
-            sys.stdout.write(text)
+            sys.stdout.write(_encodable(text, sys.stdout.encoding))
         sys.stdout.flush()
     except BrokenPipeError as err:
         raise OutputClosedError from err
+
+
+def _encodable(text: str, encoding: str) -> str:
+    """Return a text in which what an encoding cannot say, such as a file name that is no text, is escaped."""
+    try:
+        text.encode(encoding)
+    except UnicodeEncodeError:
+        return text.encode(encoding, "backslashreplace").decode(encoding)
+    return text
 
 
 def discard_stdout() -> None:

@@ -8,7 +8,7 @@ import transaction
 from processes import Database, run_python
 
 import persistmod
-from persistmod import filechanges
+from persistmod import exporting, filechanges, trees
 
 
 @pytest.fixture
@@ -322,3 +322,144 @@ def test_wrong_arguments(database, folder, tmp_path):
             registry.sync(folder, prefer="both")
         with pytest.raises(persistmod.NotRegisteredError):
             registry.export(tmp_path / "out", "nothing")
+
+
+# Bad input
+
+
+def unchanged(registry, folder, error, match, **options):
+    """Check that sync and deploy refuse, and that neither side has changed then."""
+    before = {name: (record.source_bytes, dict(record.resources)) for name, record in registry.items()}, read(folder)
+    for call in (registry.sync, registry.plan_sync):
+        with pytest.raises(error, match=match):
+            call(folder, **options)
+    assert ({name: (record.source_bytes, dict(record.resources)) for name, record in registry.items()}, read(folder)) == before
+
+
+def test_all_files_that_cannot_be_read_are_named(database, folder):
+    with database.open() as registry:
+        sync(registry, folder)
+        write(folder, {"a.py": "X = 1\n", "sub/__init__.py": ""})
+        os.remove(folder / "text.txt")
+        for place in ("text.txt", "sub/deep.txt"):
+            (folder / place).symlink_to("/proc/self/mem")  # what even root cannot read from its start
+        with pytest.raises(persistmod.StorageError, match="text.txt cannot be read: .*deep.txt cannot be read: "):
+            registry.sync(folder)
+        with pytest.raises(persistmod.StorageError, match="cannot be read"):
+            registry.deploy(folder)
+        assert registry["pack.a"].module.f() == 1 and "pack.sub" not in registry
+    assert database.run("import pack.a; print(pack.a.f())") == "1\n"
+
+
+def test_file_that_changes_while_it_is_read_is_read_again(database, folder, monkeypatch):
+    fstat, times, limits = os.fstat, [], range(0)
+
+    def changing(descriptor):
+        times.append(len(times))
+        if len(times) in limits:
+            write(folder, {"b.py": f"N = {10 + len(times)}  # {'x' * len(times)}\n"})
+        return fstat(descriptor)
+
+    with database.open() as registry:
+        sync(registry, folder)
+        monkeypatch.setattr(trees.os, "fstat", changing)
+        limits = range(6, 7)
+        registry.sync(folder)
+        assert registry["pack.b"].source_bytes == read(folder)["b.py"]
+        limits = range(10**6)
+        with pytest.raises(persistmod.StorageError, match="changes while it is read"):
+            registry.sync(folder)
+
+
+def test_path_that_leads_out_of_the_directory(database, folder, tmp_path):
+    with database.open() as registry:
+        sync(registry, folder)
+        for path in ("../x.txt", "/tmp/x", "a/../../x", "a//b", "./x", "nul\0"):
+            registry["pack"].change_resources({path: b"x"})
+            unchanged(registry, folder, persistmod.StorageError, "cannot hold .*it would stand outside the directory")
+            with pytest.raises(persistmod.StorageError, match="it would stand outside the directory; nothing was written"):
+                registry.export(tmp_path / "out")
+            registry["pack"].change_resources({path: None})
+        assert not (tmp_path / "out").exists() and not (tmp_path / "x.txt").exists()
+
+
+def test_names_that_differ_in_case_only(database, folder, tmp_path, monkeypatch):
+    with database.open() as registry:
+        sync(registry, folder)
+        write(folder, {"B.py": "N = 2\n"})
+        sync(registry, folder)
+        registry.export(tmp_path / "out")
+        assert read(tmp_path / "out" / "pack") == read(folder)
+        monkeypatch.setattr(exporting, "_tells_case_apart", lambda directory: False)
+        unchanged(registry, folder, persistmod.StorageError, "B.py, b.py differ in case only")
+        with pytest.raises(persistmod.StorageError, match="pack/B.py, pack/b.py differ in case only"):
+            registry.export(tmp_path / "other")
+        assert not (tmp_path / "other").exists()
+
+
+def test_file_system_that_does_not_tell_case_apart_is_recognized(tmp_path):
+    (tmp_path / "one").mkdir()
+    assert exporting._tells_case_apart(tmp_path / "one" / "nothing there")
+    (tmp_path / "ONE").symlink_to(tmp_path / "one")
+    assert not exporting._tells_case_apart(tmp_path / "one" / "nothing there")
+
+
+@pytest.mark.parametrize("data", [b"\xff\xfe\x00", b"# coding: no-such-codec\n", b"X = '\xe9'\n", b"PK\x03\x04 not Python", b"x = (\n"])
+def test_file_that_is_no_python(database, folder, data):
+    with database.open() as registry:
+        write(folder, {"new.py": data})
+        done = registry.sync(folder)
+        transaction.commit()
+        assert list(done.stored) == ["pack.new"] and done.stored["pack.new"]
+        write(folder, {"b.py": data, "a.py": "X = 1\n"})
+        unchanged_modules = registry["pack.b"].source_bytes, registry["pack.a"].source_bytes
+        with pytest.raises(persistmod.SourceError, match="'pack.b'"):
+            registry.sync(folder)
+        assert (registry["pack.b"].source_bytes, registry["pack.a"].source_bytes) == unchanged_modules
+        registry.export(folder.parent / "out", "pack.new")
+        assert read(folder.parent / "out") == {"pack/new.py": data}
+
+
+def test_names_of_all_kinds(database, folder):
+    odd = dict.fromkeys(("my-script.py", "class.py", "1st.py", "with space.py", "not a package/x.py"), "raise\n")
+    write(folder, odd)
+    write(folder, {"größe.py": "N = 5\n", "loop/__init__.py": ""})
+    (folder / "loop" / "again").symlink_to(folder)
+    with database.open() as registry:
+        done = registry.sync(folder)
+        transaction.commit()
+        assert {step.path for step in done.steps if step.reason == "a data file: its name is none for a module"} == {*odd}
+        assert list(done.skipped.values()) == ["it is a link to a directory around it"]
+        assert registry["pack.größe"].module.N == 5 and dict(registry["pack"].resources).keys() == {*odd, "text.txt"}
+        assert sync(registry, folder) == []
+    assert database.run("import pack.größe as g; print(g.N)") == "5\n"
+
+
+def test_five_thousand_files(database, tmp_path):
+    folder = tmp_path / "many"
+    write(folder, {f"d{number % 50}/data{number}.txt": f"{number}" for number in range(5000)})
+    write(folder, {"__init__.py": ""})
+    with database.open() as registry:
+        assert len(sync(registry, folder)) == 5001
+        write(folder, {"d7/data7.txt": "changed"})
+        assert sync(registry, folder) == [("registry", "change", "d7/data7.txt")]
+
+
+def test_leftovers_of_a_process_that_died_are_no_files(database, folder):
+    with database.open() as registry:
+        write(folder, {".b.py.x1y2.new": "N = 9\n"})
+        sync(registry, folder)
+        assert dict(registry["pack"].resources) == {"text.txt": b"one\n"}
+
+
+def test_directories_made_for_files_that_cannot_be_written_are_removed(database, folder):
+    with database.open() as registry:
+        sync(registry, folder)
+        registry["pack"].change_resources({"deep/er/x.txt": b"x", "text.txt/y": b"a file in a file"})
+        transaction.commit()
+        before = read(folder)
+        registry.sync(folder)
+        with pytest.raises(persistmod.StorageError, match="cannot be written"):
+            transaction.commit()
+        transaction.abort()
+        assert read(folder) == before and not (folder / "deep").exists()

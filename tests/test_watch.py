@@ -441,6 +441,48 @@ def test_events_of_the_system(tmp_path, folder):
         del sys.modules[name]
 
 
+def test_process_that_serves_and_watches(tmp_path, folder):
+    """Its transactions see one version each, and what waits between two batches holds up nobody."""
+    program = """
+import threading, time
+from pathlib import Path
+persistmod.install(db)
+changed, stop, batches = threading.Event(), threading.Event(), []
+
+def watch():
+    connection = db.open(transaction.TransactionManager())
+    registry = persistmod.get_registry(connection)
+    registry.watch(sys.argv[2], stop=stop, idle=0.3, on_sync=lambda batch: (batches.append(batch), changed.set()))
+
+thread = threading.Thread(target=watch)
+thread.start()
+assert changed.wait(60)
+transaction.begin()
+import pack.a
+f = pack.a.f
+transaction.abort()
+for number in range(2, 6):
+    changed.clear()
+    transaction.begin()
+    before = f()
+    Path(sys.argv[2], "b.py").write_text(f"N = {number}\\n")
+    time.sleep(0.4)
+    assert f() == before
+    transaction.abort()
+    assert changed.wait(60)
+    transaction.begin()
+    assert f() == number, (f(), number)
+    transaction.abort()
+time.sleep(1)
+assert persistmod.status().inside == 0, persistmod.status()
+stop.set()
+thread.join()
+assert not [batch for batch in batches if batch.trouble or batch.failed], batches
+print(f())
+"""
+    assert Database(tmp_path).run(program, str(folder), hook=False) == "5\n"
+
+
 def spawn(tmp_path, *arguments):
     environment = {**os.environ, "PYTHONPATH": ROOT, "PYTHONDONTWRITEBYTECODE": "1"}
     return subprocess.Popen(
