@@ -123,6 +123,7 @@ def follow(followers: Sequence[Follower]) -> Writes:
     """Give live modules the versions that somebody else committed together, all or none; return the writes, which can be taken back."""
     before = set(sys.modules)
     runs, registered = _loaded(followers)
+    added = sys.modules.keys() - before
     neighbours = Neighbours({id(scratch): follower.module for follower, scratch, made in runs})
     planners = [
         Planner(
@@ -142,8 +143,8 @@ def follow(followers: Sequence[Follower]) -> Writes:
     writes = Writes()
     try:
         applying.write(ready, writes)
-        _bind_added(runs, sys.modules.keys() - before, writes)
-        if any(follower.image.state is None for follower in followers):
+        _bind_added(runs, added, writes)
+        if added or any(follower.image.state is None for follower in followers):
             islands.join(registered, relinker, writes)
     except BaseException:
         writes.roll_back()

@@ -64,6 +64,13 @@ def reduce(value: Any, kind: type) -> Reduction:
     return reduction
 
 
+def set_state(value: Any, state: Any) -> None:
+    """Give a value that was made from its reduction its state."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)  # as above
+        value.__setstate__(state)
+
+
 def refuse_raised(error: BaseException) -> None:
     """Raise NotStorable for an exception that was raised: it holds frames."""
     if error.__traceback__ is not None or error.__context__ is not None or error.__cause__ is not None:

@@ -275,7 +275,7 @@ class Relinker:
         if isinstance(state, dict):
             vars_of(again).update({name: self.resolve(item) for name, item in state.items()})
         elif isinstance(state, tuple):
-            again.__setstate__(tuple(map(self.resolve, state)))
+            reducers.set_state(again, tuple(map(self.resolve, state)))
         return again
 
 

@@ -229,7 +229,7 @@ def test_new_module_is_in_its_package_where_the_package_follows(database, tmp_pa
     with database.open() as registry:
         update(registry, _="version = 1\n", a="answer = 1\n")
         shutil.copy(database.path, before.path)
-        update(registry, _="from .b import answer\n", a="answer = 1\n", b="answer = 2\n")
+        update(registry, _="from .b import answer\n", a="answer = 1\n", b="import pack\nanswer = 2\ndef f(): return pack\n")
     program = """
     import sys
     from edited import receive
@@ -237,7 +237,7 @@ def test_new_module_is_in_its_package_where_the_package_follows(database, tmp_pa
     import pack
     receive(db, sys.argv[2])
     transaction.begin()
-    print(pack.answer, pack.b.answer)
+    print(pack.answer, pack.b.answer, pack.b.f() is pack)
     """
     found = before.run(program, database.path, environment={"PYTHONPATH": f"{ROOT}{os.pathsep}{ROOT}/tests"}.items())
-    assert found == "2 2\n"
+    assert found == "2 2 True\n"
