@@ -177,7 +177,7 @@ def _part(namespace: str, module: str, place: str) -> str:
 # Sources
 
 
-def source_of(namespace: str, parts: Iterable[str], scripts: Mapping[str, ScriptFile]) -> str:
+def source_of(parts: Iterable[str], scripts: Mapping[str, ScriptFile]) -> str:
     """Return the source of a namespace whose parts are in order; `scripts` by module name."""
     ordered = [scripts.get(part, part) for part in parts]
     files = [part for part in ordered if isinstance(part, ScriptFile)]
@@ -191,7 +191,7 @@ def source_of(namespace: str, parts: Iterable[str], scripts: Mapping[str, Script
         *([f"{docs!r}\n"] if docs else []),
         f"__loose__ = {dict(sorted(loose.items()))!r}\n",
         _GETATTR,
-        *(line for part in ordered for line in _imports(namespace, part)),
+        *(line for part in ordered for line in _imports(part)),
         f"\n__all__ = {exported!r}",
     ]
     return "\n".join(lines) + "\n"
@@ -210,9 +210,9 @@ def __getattr__(name):
 '''
 
 
-def _imports(namespace: str, part: ScriptFile | str) -> Iterator[str]:
+def _imports(part: ScriptFile | str) -> Iterator[str]:
     module = part.module if isinstance(part, ScriptFile) else part
-    yield f"from {namespace} import {_last(module)}"
+    yield f"import {module} as {_last(module)}"  # `from` would ask `__getattr__` before, and a body that calls that is watched more closely
     if isinstance(part, ScriptFile) and part.reading.bound:
         yield f"from {module} import {', '.join(part.reading.bound)}"
 

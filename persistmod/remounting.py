@@ -166,7 +166,7 @@ class Change:
     def _modules(self) -> tuple[dict[str, str | bytes], list[PersistentModule], list[str]]:
         """Return ({module: source} of those that are there, the records of new ones, the names of those that go)."""
         arranged = Arrangement(self.after.values(), namespaces_of(self._mount.namespace, self.after.values()))
-        spaces = {name: source_of(name, parts, arranged.scripts) for name, parts in arranged.in_order().items()}
+        spaces = {name: source_of(parts, arranged.scripts) for name, parts in arranged.in_order().items()}
         new = [self._record(name, source, name) for name, source in spaces.items() if self._is_new(name)]
         new += [
             self._record(script.module, self._sources[script.module], script.namespace, script.path)
