@@ -6,27 +6,17 @@ A storage that cannot fetch ahead costs a look at an attribute.
 
 from __future__ import annotations
 
-import logging
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterable
 from typing import Any
 
 from BTrees.OOBTree import OOBTree
 from ZODB.Connection import Connection
-from ZODB.POSException import POSKeyError
-
-# Where a ZEO client says what it could not fetch.
-zeo_logger = logging.getLogger("ZEO.asyncio.client")
 
 
 def can_fetch_ahead(connection: Connection | None) -> bool:
     """Return whether the storage of a connection can fetch ahead."""
     return connection is not None and hasattr(connection.db().storage, "prefetch")
-
-
-def is_news(message: logging.LogRecord) -> bool:
-    """Return whether a message of a ZEO client is to be seen: that something which an undo took away cannot be fetched is none."""
-    return message.funcName != "_prefetch_co" or message.exc_info is None or not isinstance(message.exc_info[1], POSKeyError)
 
 
 def fetch_images(connection: Connection, packs: Iterable[Any], records: Iterable[Any], asked: set[bytes]) -> None:

@@ -20,7 +20,7 @@ import transaction
 from ZODB.DB import DB
 from ZODB.mvccadapter import MVCCAdapter
 
-from persistmod import importer, livedata, prefetching
+from persistmod import importer, livedata
 from persistmod.boundaries import POLICIES, Boundaries, reader_of_snapshots
 from persistmod.errors import HookError, StorageError
 from persistmod.livedata import Followed
@@ -30,9 +30,6 @@ logger = logging.getLogger("persistmod")
 
 # How many times a failure is tried again at each boundary; after that it may take a tenth of the time.
 _FREE_RETRIES = 10
-
-# How many objects are fetched at once before code is applied; among more there is too much that is no code.
-_MOST_NEWS = 200
 
 # After how many seconds the code connection reads what is newest, though it need not: a server may keep for it what is old.
 _CATCH_UP = 30.0
@@ -69,7 +66,6 @@ class CodeConnection:
         except BaseException:
             self._close()
             raise
-        prefetching.zeo_logger.addFilter(prefetching.is_news)
         self.finder.before_reading = self._catch_up
         self.finder.after_failure = self._connect_again
         if not isinstance(db._mvcc_storage, MVCCAdapter):
@@ -79,7 +75,6 @@ class CodeConnection:
         self._snapshot_of = reader_of_snapshots(db)
         self._clock = clock
         self._changed: set[Any] = set()  # oids of records that run here; None stands for any
-        self._news: set[bytes] = set()  # what was committed since the code connection last read anew
         self._is_behind = False
         self._is_applying = False
         self._is_lost = False  # whether reading failed, with a storage that connects again only when a transaction begins
@@ -92,7 +87,6 @@ class CodeConnection:
     def close(self) -> None:
         """Let go of the database and the hook; the live modules stay as they are."""
         importer.uninstall()
-        prefetching.zeo_logger.removeFilter(prefetching.is_news)
         livedata.disown(self.connection)
         self._close()
 
@@ -133,7 +127,6 @@ class CodeConnection:
             self._is_behind = True
             cache = self.connection._cache
             self._changed.update(oid for oid in oids if isinstance(cache.get(oid), Followed))
-            self._news.update(oids)
         if self._clock() >= self._next_catch_up and self.finder.reading.acquire(blocking=False):
             try:
                 self._catch_up()
@@ -146,7 +139,6 @@ class CodeConnection:
         if self._is_behind and not self._changed and not self._is_applying:
             self._is_behind = False
             self._next_catch_up = self._clock() + _CATCH_UP
-            self._news.clear()
             self.connection.newTransaction(None, False)
 
     def _read(self, record: Any) -> None:
@@ -200,9 +192,6 @@ class CodeConnection:
             with self.finder.reading:
                 self._is_behind = False
                 self.connection.newTransaction(None)
-                news, self._news = self._news, set()
-                if changed and len(news) <= _MOST_NEWS:  # the new images are among them
-                    self.connection.prefetch(news)
             self.live.adopt()
             self.live.follow_others()
         except BaseException:
