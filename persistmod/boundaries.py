@@ -48,8 +48,12 @@ class Code(Protocol):
         """Whether something waits to be applied."""
 
     @property
+    def has_failed(self) -> bool:
+        """Whether something could not be applied."""
+
+    @property
     def wants_retry(self) -> bool:
-        """Whether something could not be applied, and should be tried again now."""
+        """Whether what could not be applied should be tried again now."""
 
     @property
     def snapshot(self) -> bytes:
@@ -189,7 +193,7 @@ class Boundaries:
             return False
         if self._code.wants_retry and not self._blocking(connection):
             self._apply()
-        self.settled = _CLOSED if self._code.wants_retry else seen
+        self.settled = _CLOSED if self._code.has_failed else seen
         return True
 
     def _apply(self) -> None:

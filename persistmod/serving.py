@@ -105,9 +105,14 @@ class CodeConnection:
         return bool(self._changed or self._is_lost or self.live.handed_over or not self.connection._needs_to_join)
 
     @property
+    def has_failed(self) -> bool:
+        """Whether something could not be applied."""
+        return bool(self._error or self.live.failures)
+
+    @property
     def wants_retry(self) -> bool:
-        """Whether something could not be applied, and should be tried again now."""
-        return bool(self._error or self.live.failures) and self._clock() >= self._next_retry
+        """Whether what could not be applied should be tried again now."""
+        return self.has_failed and self._clock() >= self._next_retry
 
     @property
     def snapshot(self) -> bytes:
@@ -177,7 +182,7 @@ class CodeConnection:
             self._error = ""
         finally:
             self._is_applying = False
-        if self._error or self.live.failures:
+        if self.has_failed:
             self._retries += 1
             pause = 9 * (self._clock() - begun) if self._retries > _FREE_RETRIES else 0.0
             self._next_retry = self._clock() + pause

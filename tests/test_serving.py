@@ -520,6 +520,29 @@ def test_trying_again_takes_a_share_of_the_time_only(deploy, tmp_path):
     assert time.monotonic() - begun < 5.0, "a thousand attempts take more than 10 seconds"
 
 
+def test_it_is_tried_again_though_nothing_is_committed(deploy, tmp_path):
+    needed, now = tmp_path / "needed.txt", [0.0]
+    needed.write_text("x")
+
+    def clock():
+        now[0] += 1.0  # so that each try takes its time, and the tries are spread
+        return now[0]
+
+    deployed = deploy(returning(1), NEEDING.format(path=str(needed)) + returning(2), clock=clock, quiesce_timeout=1e9)
+    needed.unlink()
+    deployed.open()
+    import app
+
+    deployed.deploy()
+    for _ in range(30):
+        transaction.begin()
+    needed.write_text("x")
+    assert app.f() == 1
+    for _ in range(30):
+        transaction.begin()
+    assert app.f() == 2
+
+
 def test_what_was_committed_together_is_held_back_together(deploy, tmp_path):
     needed = tmp_path / "needed.txt"
     needed.write_text("x")
