@@ -9,6 +9,7 @@ import re
 import sys
 import threading
 import time
+import types
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
@@ -631,8 +632,8 @@ def test_module_that_changed_before_it_was_imported_is_the_new_one(deploy):
 def test_import_under_way_in_another_thread_is_waited_for(deploy, worker, other_worker, tmp_path):
     release = threading.Event()
     release.set()
-    release.callers = []
-    sys.modules["gate_of_test"] = release
+    sys.modules["gate_of_test"] = gate = types.ModuleType("gate_of_test")
+    gate.callers, gate.wait = [], release.wait
     try:
         slow = "import gate_of_test\ngate_of_test.callers.append(1)\ngate_of_test.wait(20)\n"
         deployed = deploy({"app": returning(1), "slow": slow + returning(1)}, {"app": returning(2), "slow": slow + returning(2)})
