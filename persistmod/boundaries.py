@@ -121,9 +121,7 @@ class Boundaries:
         self._db.klass.newTransaction, self._db.klass.afterCompletion = _refuse, _leave
 
     def _connections(self) -> list[Any]:
-        found: list[Any] = []
-        self._db._connectionMap(found.append)  # under the lock of the database
-        return [connection for connection in found if all(connection is not other for other in self._skipped)]
+        return [connection for connection in connections_of(self._db) if all(connection is not other for other in self._skipped)]
 
     def inside(self) -> list[Any]:
         """Return the connections that are inside a transaction."""
@@ -303,6 +301,13 @@ def hold(connection: Any) -> None:
     boundaries = None if connection is None else _attached.get(connection.db())
     if boundaries is not None:
         boundaries.hold(connection)
+
+
+def connections_of(db: DB) -> list[Any]:
+    """Return all connections of a database, those of its pool among them."""
+    found: list[Any] = []
+    db._connectionMap(found.append)  # under the lock of the database
+    return found
 
 
 def reader_of_snapshots(db: DB) -> Callable[[Any], bytes]:

@@ -12,6 +12,7 @@ import threading
 import types
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import cached_property
 from importlib.abc import MetaPathFinder, PathEntryFinder
 from importlib.machinery import ModuleSpec
 
@@ -44,7 +45,7 @@ class RegistryFinder(MetaPathFinder):
     def find_spec(
         self, fullname: str, path: Sequence[str] | None = None, target: types.ModuleType | None = None
     ) -> ModuleSpec | None:
-        if _is_closed(self.registry) or _is_run_by_storage(self.registry):
+        if _is_closed(self.registry) or self._is_run_by_storage():
             return None
         with self.reading, _naming(fullname):
             self.before_reading()
@@ -54,6 +55,25 @@ class RegistryFinder(MetaPathFinder):
                 if not self.after_failure():
                     raise
             return self._find(fullname)
+
+    def _is_run_by_storage(self) -> bool:
+        """Return whether the storage of the registry itself runs this thread: it cannot wait for what it has to do itself.
+
+        The first commit over ZEO, for one, asks for a codec in the thread that brings the answers of the server.
+        """
+        if threading.get_ident() == threading.main_thread().ident:
+            return False
+        frame: types.FrameType | None = sys._getframe()
+        began_in = ""
+        while frame is not None:  # from here to the function that the thread began with
+            module = frame.f_globals.get("__name__") or ""
+            began_in, frame = module if module != "threading" else began_in, frame.f_back
+        return began_in.partition(".")[0] in self._storage_packages
+
+    @cached_property
+    def _storage_packages(self) -> set[str]:
+        connection = getattr(self.registry, "_p_jar", None)
+        return set() if connection is None else _packages_of(connection.db().storage)
 
     def _find(self, fullname: str) -> ModuleSpec | None:
         self._prefetch(fullname)
@@ -103,22 +123,6 @@ def _is_closed(registry: Mapping[str, Record]) -> bool:
     """Return whether the connection of a registry is closed: then imports go on as if there were no database."""
     connection = getattr(registry, "_p_jar", None)
     return connection is not None and connection.opened is None
-
-
-def _is_run_by_storage(registry: Mapping[str, Record]) -> bool:
-    """Return whether the storage of a registry itself runs this thread: it cannot wait for what it has to do itself.
-
-    The first commit over ZEO, for one, asks for a codec in the thread that brings the answers of the server.
-    """
-    connection = getattr(registry, "_p_jar", None)
-    if connection is None or threading.get_ident() == threading.main_thread().ident:
-        return False
-    frame: types.FrameType | None = sys._getframe()
-    began_in = ""
-    while frame is not None:  # from here to the function that the thread began with
-        module = frame.f_globals.get("__name__") or ""
-        began_in, frame = module if module != "threading" else began_in, frame.f_back
-    return began_in.partition(".")[0] in _packages_of(connection.db().storage)
 
 
 def _packages_of(storage: object) -> set[str]:

@@ -25,6 +25,7 @@ from persistent import Persistent
 from ZODB.Connection import Connection
 
 from persistmod import events, telling
+from persistmod.boundaries import connections_of
 from persistmod.saving import Saver
 from persistmod.watching import DataRecord, Failure, Watched, are_as_before, names_of
 
@@ -340,9 +341,7 @@ def own(connection: Connection) -> LiveData:
     live = _owners[connection.db()] = of(connection)
     if known is not None:
         known.hand_over(live)
-    connections: list[Any] = []
-    connection.db()._connectionMap(connections.append)
-    for other in connections:
+    for other in connections_of(connection.db()):
         if other is not connection and _ATTRIBUTE in vars(other):
             of(other).hand_over(live)
     return live
@@ -359,7 +358,8 @@ def disown(connection: Connection) -> None:
 def version_of(record: Any) -> int | None:
     """Return the version of the live module that is watched for a record."""
     live: LiveData | None = getattr(record._p_jar, _ATTRIBUTE, None)
-    return None if live is None else live.versions().get(record.name)
+    watched = None if live is None else live._watched.get(record.name)
+    return None if watched is None else watched.version
 
 
 def importing(connection: Connection | None) -> AbstractContextManager[None]:

@@ -19,6 +19,12 @@ STEPS = 24
 UNDO, REFUSE, PACK = 5, 7, 11
 
 RACE = "sys.path.insert(0, {tests!r}); from racing import Race; race = Race(db, 3)"
+ADD_FIRST = f"""
+for name, source in sorted({sources_of(1)!r}.items(), reverse=True):
+    registry.add(name, source)
+connection.root()["version"] = 1
+transaction.commit()
+"""
 UPDATE = """
 transaction.begin()
 registry.update_many({sources!r})
@@ -64,6 +70,7 @@ def test_threads_of_one_process(tmp_path):
             with db.transaction() as connection:
                 persistmod.get_registry(connection).update_many(sources_of(version))
                 connection.root()["version"] = version
+            time.sleep(0.02)  # the threads are to see it
 
         def undo():
             db.undo(db.undoLog(0, 1)[0]["id"], manager.get())
@@ -88,14 +95,7 @@ def test_threads_of_many_processes(kind, storage_uri):
     uri = storage_uri(kind)
     with contextlib.ExitStack() as stack:
         deployer = stack.enter_context(deploying(uri))
-        deployer(
-            f"""
-            for name, source in sorted({sources_of(1)!r}.items(), reverse=True):
-                registry.add(name, source)
-            connection.root()["version"] = 1
-            transaction.commit()
-            """
-        )
+        deployer(ADD_FIRST)
         servers = [stack.enter_context(serving(uri)) for _ in range(2)]
         import racing
 
@@ -125,14 +125,7 @@ def test_the_race_is_lost_without_boundaries(storage_uri):
     """The check finds what it is for: code that is followed by one thread while others are inside."""
     uri = storage_uri("zeo")
     with deploying(uri) as deployer, Remote() as server:
-        deployer(
-            f"""
-            for name, source in sorted({sources_of(1)!r}.items(), reverse=True):
-                registry.add(name, source)
-            connection.root()["version"] = 1
-            transaction.commit()
-            """
-        )
+        deployer(ADD_FIRST)
         import racing
 
         server(f"db = persistmod.open_db({uri!r}); persistmod.install(persistmod.get_registry(db.open()))")
