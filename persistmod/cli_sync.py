@@ -149,6 +149,10 @@ def _describe_sync(directory: Path, message: str | None, done: SyncPlan) -> str:
 
 def _write_batch(stdout: Any, stop: threading.Event, batch: Batch) -> None:
     """Write what a batch came to, as one line of JSON if there is a place for it; stop where nobody reads any more."""
+    for path, error in batch.failed.items():
+        click.echo(f"persistmod: {path} waits: {error}", err=True)
+    if batch.trouble is not None:
+        click.echo(f"persistmod: nothing could be done, and is tried again: {batch.trouble}", err=True)
     try:
         if stdout is not None:
             print(json.dumps(_described(batch)), file=stdout, flush=True)
@@ -156,10 +160,6 @@ def _write_batch(stdout: Any, stop: threading.Event, batch: Batch) -> None:
             _write(batch.plan, False)
     except (OutputClosedError, BrokenPipeError):
         stop.set()
-    for path, error in batch.failed.items():
-        click.echo(f"persistmod: {path} waits: {error}", err=True)
-    if batch.trouble is not None:
-        click.echo(f"persistmod: nothing could be done, and is tried again: {batch.trouble}", err=True)
 
 
 def _described(batch: Batch) -> dict[str, Any]:
