@@ -11,7 +11,7 @@ import importlib
 import sys
 import types
 import warnings
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from functools import partial
@@ -64,16 +64,20 @@ def adding(registry: Registry, records: list[PersistentModule]) -> Iterator[None
         except BaseException:
             registry.pend(())
             for record in pending:
-                imported.forget(record.name, before)
-                loading.withdraw_source(record)
+                _leave(record, before)
             raise
     registry.enter()
     for record in pending:
         module = sys.modules.get(record.name)
         if module is not None and loading.record_of(module) is record:
             record.watch(module, is_closed(record))
-            changes.on_abort(partial(imported.forget, record.name, before if record.name in replaced else ()))
+            changes.on_abort(partial(_leave, record, before if record.name in replaced else ()))
     _warn_of_shadowed(names)
+
+
+def _leave(record: PersistentModule, keep: Collection[str]) -> None:
+    imported.forget(record.name, keep)
+    loading.withdraw_source(record)
 
 
 def with_parents(registry: Registry, records: list[PersistentModule]) -> list[PersistentModule]:
@@ -224,16 +228,22 @@ def run_new(record: PersistentModule) -> None:
         run(record)
 
 
-def run_all_new(records: Iterable[PersistentModule], run_one: Callable[[PersistentModule], object] = run_new) -> None:
-    """Import pending modules, one after the other; those that another imported are there already. A failure puts back what they changed."""
+def run_all_new(
+    records: Iterable[PersistentModule], run_one: Callable[[PersistentModule], object] = run_new
+) -> Callable[[], None]:
+    """Import pending modules, one after the other; those that another imported are there already.
+
+    Returns what puts back all that they changed elsewhere; a failure puts it back at once.
+    """
     with aside.shared_snapshot(restorable=True), aside.noting_runs() as observers:
+        take_back = partial(aside.take_back, observers, {record.name for record in records})
         try:
             for record in records:
                 run_one(record)
         except BaseException:
-            for observer in reversed(observers):
-                observer.take_back()
+            take_back()
             raise
+    return take_back
 
 
 def update_together(
@@ -249,8 +259,10 @@ def update_together(
     with adding(registry, new) if new else nullcontext():
         for package, files in data.items():
             registry[package].change_resources(files)
-        run_new_ones = partial(run_all_new, new, import_new)
-        plans = updating.update_all([(registry[name], source) for name, source in known.items()], options, run_new_ones)
+        way_back: list[Callable[[], None]] = []
+        sources = [(registry[name], source) for name, source in known.items()]
+        plans = updating.update_all(sources, options, lambda: way_back.append(run_all_new(new, import_new)))
+        journal.of(registry).on_abort(way_back[0])  # before the updates are taken back: the new bodies ran after them
     renew(registry, texts)
     for name in gone:
         if registry.get(name) is not None:

@@ -18,7 +18,7 @@ import sys
 import threading
 import types
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from itertools import chain, islice
@@ -376,6 +376,13 @@ def noting_runs() -> Iterator[list[Observer]]:
         yield observers
     finally:
         _shared.observers = known
+
+
+def take_back(observers: Sequence[Observer], names: Collection[str]) -> None:
+    """Put back what runs changed outside, those of `names` and of what has left `sys.modules`; what stays keeps its effects."""
+    for observer in reversed(observers):
+        if observer.observation.module in names or observer.observation.module not in sys.modules:
+            observer.take_back()
 
 
 @contextmanager

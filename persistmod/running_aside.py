@@ -62,9 +62,7 @@ class Runs:
 
     def take_back_effects(self) -> None:
         """Put back what the runs changed outside; a module that was imported and stays keeps its effects."""
-        for observer in reversed(self.observers):
-            if observer.observation.module in self.by_name or observer.observation.module not in sys.modules:
-                observer.take_back()
+        aside.take_back(self.observers, self.by_name)
 
     def take_back(self) -> None:
         """Put back what the runs changed outside, and the modules that they imported first."""

@@ -2,6 +2,7 @@
 
 import sys
 
+import guestbook
 import pytest
 import snapshots
 import transaction
@@ -75,6 +76,32 @@ def test_abort(app, database, options):
         transaction.abort()
         assert_same(before, app)
         assert state() == AS_OLD
+    assert_update_works(app, database)
+
+
+NEW_ONE = """
+import app
+import client
+import guestbook
+app.RATES = [app.RATE]
+app.points.append(app.RATE)
+client.Small.extra = lambda self: "extra"
+guestbook.entries.append(app.Cart)
+"""
+
+
+@pytest.mark.parametrize("way", ["abort", "rollback"])
+@pytest.mark.parametrize("sources", [SOURCES, {}], ids=["with updates", "alone"])
+def test_what_the_body_of_a_new_module_did_to_others_is_taken_back(app, database, sources, way):
+    before, entries = take(app), list(guestbook.entries)
+    for _ in range(2):
+        savepoint = transaction.savepoint()
+        app.update_many(sources | {"other": NEW_ONE})
+        rate = sys.modules["app"].RATE
+        assert (sys.modules["app"].RATES, sys.modules["app"].points[-1], guestbook.entries[-1]) == ([rate], rate, sys.modules["app"].Cart)
+        savepoint.rollback() if way == "rollback" else transaction.abort()
+        assert_same(before, app)
+        assert guestbook.entries == entries and "other" not in sys.modules
     assert_update_works(app, database)
 
 
