@@ -15,7 +15,7 @@ from __future__ import annotations
 import ast
 import re
 from collections import Counter
-from collections.abc import Callable, Container, Iterable, Iterator
+from collections.abc import Callable, Container, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from persistmod.source import Body, common_lines, first_line
@@ -276,15 +276,56 @@ def _text(node: ast.stmt, lines: list[str]) -> str:
 
 def _reads(node: ast.AST, scopes: tuple[str, ...]) -> frozenset[str]:
     """Return the names that a statement or expression reads, in functions inside it, too; in a class body each may be the class's."""
-    names = {child.id for child in ast.walk(node) if isinstance(child, ast.Name) and not isinstance(child.ctx, ast.Store)}
+    names = _read(node)
     if isinstance(node, ast.AugAssign):
         names |= {child.id for child in ast.walk(node.target) if isinstance(child, ast.Name)}
     mangled = {_mangled(name, scopes) for name in names}
     return frozenset(mangled).union(*({f"{scope}.{name}" for name in mangled} for scope in scopes[:1]))
 
 
+def _read(node: ast.AST) -> set[str]:
+    """Return the names that are read in a statement or expression, without what are variables of the functions that read them."""
+    names: set[str] = set()
+    pending: list[ast.AST] = [node]
+    while pending:
+        child = pending.pop()
+        match child:
+            case ast.Name(id=name, ctx=ast.Load() | ast.Del()):
+                names.add(name)
+            case ast.FunctionDef() | ast.AsyncFunctionDef() | ast.Lambda():
+                body = [child.body] if isinstance(child, ast.Lambda) else child.body
+                names |= set().union(*map(_read, body)) - _variables(child.args, body)
+                pending += (part for part in ast.iter_child_nodes(child) if part not in body)
+                continue
+        pending.extend(ast.iter_child_nodes(child))
+    return names
+
+
+def _variables(arguments: ast.arguments, body: Sequence[ast.AST]) -> set[str]:
+    """Return the names of a function's variables."""
+    parameters = [*arguments.posonlyargs, *arguments.args, arguments.vararg, *arguments.kwonlyargs, arguments.kwarg]
+    names = {parameter.arg for parameter in parameters if parameter is not None}
+    return names.union(*map(_bound, body)).difference(*map(_declared_global, body))
+
+
+def _declared_global(node: ast.AST) -> set[str]:
+    names: set[str] = set()
+    pending: list[ast.AST] = [node]
+    while pending:
+        child = pending.pop()
+        if isinstance(child, ast.Global):
+            names.update(child.names)
+        elif not isinstance(child, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
+            pending.extend(ast.iter_child_nodes(child))
+    return names
+
+
 def _binds(node: ast.AST, scopes: tuple[str, ...]) -> frozenset[str]:
     """Return the paths that a statement binds itself; what is only bound in a function or a class inside it is not the module's."""
+    return frozenset(_path(name, scopes) for name in _bound(node))
+
+
+def _bound(node: ast.AST) -> set[str]:
     names: set[str] = set()
     pending: list[ast.AST] = [node]
     while pending:
@@ -295,6 +336,9 @@ def _binds(node: ast.AST, scopes: tuple[str, ...]) -> frozenset[str]:
                 continue
             case ast.Lambda():
                 continue
+            case ast.comprehension():
+                pending += (child.iter, *child.ifs)
+                continue
             case ast.AnnAssign():
                 names.add("__annotations__")
             case ast.alias(name=name, asname=asname):
@@ -303,10 +347,12 @@ def _binds(node: ast.AST, scopes: tuple[str, ...]) -> frozenset[str]:
                 names.add(name)
             case ast.Attribute(value=ast.Name(id=owner), attr=name, ctx=ast.Store() | ast.Del()):
                 names.add(f"{owner}.{name}")
+            case ast.ExceptHandler(name=str() as name):
+                names.add(name)
             case ast.MatchAs(name=str() as name) | ast.MatchStar(name=str() as name) | ast.MatchMapping(rest=str() as name):
                 names.add(name)
         pending.extend(ast.iter_child_nodes(child))
-    return frozenset(_path(name, scopes) for name in names)
+    return names
 
 
 def _path(name: str, scopes: tuple[str, ...]) -> str:

@@ -166,8 +166,6 @@ class Planner(Decider):
             self.taken.append(path)
             bind(new)
         elif decision == "keep":
-            if isinstance(new, WEAK) and (self.edit.affects(path) or self.edit.touches(path)):
-                self.changes.stale.append(current)
             self._stand_for(new, current)
             self._pair_instances(new, current)
 
@@ -285,8 +283,12 @@ class Planner(Decider):
             if self.pairing.partner.get(id(after[0])) is before[0]:
                 continue
             name = found.new.__code__.co_freevars[index]
+            path = f"{found.path}.<{name}>"
+            is_decorators = found.new.__globals__ is not self.scratch
+            if is_decorators and isinstance(after[0], WEAK) and (self.edit.affects(path) or self.edit.touches(path)):
+                self.changes.stale.append(before[0])  # what it found out about the functions of old, as singledispatch does
             taken: list[Any] = []
-            self._plan_value(f"{found.path}.<{name}>", after[0], before[0], places.cell(found.path, name), taken.append)
+            self._plan_value(path, after[0], before[0], places.cell(found.path, name), taken.append)
             if taken:
                 yield old_cell, cell, places.is_shared(old_cell, found.old)
 

@@ -4,6 +4,8 @@ from edits import edit
 from processes import Database
 
 import persistmod
+from persistmod import dependence
+from persistmod.source import compile_source
 
 COUNTER = "count = 0\ndef hit():\n    global count\n    count += 1\n    return {}\n"
 
@@ -226,6 +228,17 @@ def test_weak_containers_keep_what_they_hold(m, held):
 
 
 @edit(
+    "import weakref\nalive = weakref.WeakSet()\nclass A:\n    def __init__(self): alive.add(self)\n    def f(self): return 1\n",
+    "import weakref\nalive = weakref.WeakSet()\nclass A:\n    def __init__(self): alive.add(self)\n    def f(self): return 2\n",
+    held="a = m.A()",
+    kept=True,
+    fresh=False,
+)
+def test_weak_containers_keep_what_the_old_code_put_there(m, held):
+    assert list(m.alive) == [held.a] and held.a.f() == 2
+
+
+@edit(
     "class Config:\n    def __init__(self): self.debug, self.paths = False, ['a']\nconfig = Config()\ndef f(): return config.debug\n",
     "class Config:\n    def __init__(self): self.debug, self.paths = False, ['a', 'b']\nconfig = Config()\ndef f(): return config.paths\n",
     held="config, paths = m.config, m.config.paths",
@@ -343,3 +356,29 @@ def test_plan_says_where_both_changed(tmp_path):
         plan = persistmod.plan("shop", "x = 2\ntable = [3]\ny = 2\n")
         said = {step.name: "at run time it had changed, too" in step.reason for step in plan.steps}
         assert said == {"x": True, "table": True, "y": False}
+
+
+VARIABLES = """
+class A:
+    def f(self, n): return [n for n in range(n)]
+def g():
+    try:
+        n = yield
+    except ValueError as n:
+        pass
+    return lambda n=m: n
+def h():
+    global n
+    n = m
+def k(): return [n for m in n]
+def l(x=lambda y: n): return x
+m = 1
+n = {}
+"""
+
+
+def test_a_variable_of_a_function_reads_no_name_of_the_module():
+    after = compile_source(VARIABLES.format(2).encode(), "shop", "shop.py")
+    found = dependence.edit(VARIABLES.format(1), after, frozenset(), "Aghklmn")
+    assert found.affected == {"n", "k", "l"}
+    assert dependence.edit(VARIABLES.format(1).replace("m = 1", "m = 2"), after, frozenset(), "Aghklmn").affected >= {"m", "g", "h"}
