@@ -4,7 +4,7 @@ from edits import edit
 from processes import Database
 
 import persistmod
-from persistmod import dependence
+from persistmod.dependence import edit as edit_of
 from persistmod.source import compile_source
 
 COUNTER = "count = 0\ndef hit():\n    global count\n    count += 1\n    return {}\n"
@@ -379,6 +379,6 @@ n = {}
 
 def test_a_variable_of_a_function_reads_no_name_of_the_module():
     after = compile_source(VARIABLES.format(2).encode(), "shop", "shop.py")
-    found = dependence.edit(VARIABLES.format(1), after, frozenset(), "Aghklmn")
+    found = edit_of(VARIABLES.format(1), after, frozenset(), "Aghklmn")
     assert found.affected == {"n", "k", "l"}
-    assert dependence.edit(VARIABLES.format(1).replace("m = 1", "m = 2"), after, frozenset(), "Aghklmn").affected >= {"m", "g", "h"}
+    assert edit_of(VARIABLES.format(1).replace("m = 1", "m = 2"), after, frozenset(), "Aghklmn").affected >= {"m", "g", "h"}
