@@ -8,6 +8,7 @@ from __future__ import annotations
 import abc
 import types
 from collections import deque
+from collections.abc import Callable
 from functools import partial
 from typing import Any
 
@@ -72,7 +73,7 @@ class Ready:
         if known and planner.live_with_base.is_same(current, base):
             return current, _contents_of(new, resolve)[1]
         if isinstance(new, dict):
-            merged = _merged_dict(current, new, base if known else {}, same, resolve)
+            merged = _merged_dict(current, new, base if known else {}, same, resolve, planner.is_gone)
             gone = [key for key, value in merged.items() if key not in new and (planner.is_gone(value) or planner.is_gone(key))]
             return current, {key: value for key, value in merged.items() if key not in gone}
         kept = [item for item in current if not planner.is_gone(item)]
@@ -95,7 +96,7 @@ class Ready:
         for current, held in self.merges:
             writes.refill(current, held, type(current))
         for target, name, value in self.attributes:
-            writes.unbind(vars_of(target), name) if value is MISSING else writes.bind(vars_of(target), name, value)
+            _write_attribute(writes, target, name, value)
         for entry in self.functions:
             _write_function(writes, *entry)
         self._write_abstract(writes)
@@ -125,6 +126,14 @@ class Ready:
             if pair.keeps and "_abc_impl" in pair.old.__dict__:
                 forget = partial(classes.forget_subclasses, pair.old)
                 writes.do(forget, forget)
+
+
+def _write_attribute(writes: Writes, target: Any, name: str, value: Any) -> None:
+    slot = slot_of(type(target), name)
+    if slot is None:
+        writes.unbind(vars_of(target), name) if value is MISSING else writes.bind(vars_of(target), name, value)
+    else:
+        writes.empty(slot, target) if value is MISSING else writes.set_by(slot, target, value)
 
 
 def _resolved_attribute(name: str, value: Any, resolve: Any) -> Any:
@@ -170,12 +179,17 @@ def _refill(writes: Writes, current: Any, kind: Any, held: Any, attributes: dict
         writes.refill(vars_of(current), held, dict)
 
 
-def _merged_dict(current: Any, new: Any, base: Any, same: Comparison | None, resolve: Any) -> dict[Any, Any]:
+def _merged_dict(
+    current: Any, new: Any, base: Any, same: Comparison | None, resolve: Any, is_gone: Callable[[Any], bool]
+) -> dict[Any, Any]:
     merged = dict(current)
     for key, value in new.items():
-        if same is None or not same.is_same(value, base.get(key, MISSING)):
-            if same is not None or key not in current:
-                merged[resolve(key)] = resolve(value)
+        if same is None:
+            is_wanted = key not in current or is_gone(current[key])
+        else:
+            is_wanted = not same.is_same(value, base.get(key, MISSING))
+        if is_wanted:
+            merged[resolve(key)] = resolve(value)
     for key in base:
         if key not in new:
             merged.pop(key, None)

@@ -79,14 +79,14 @@ class Decider:
         is_affected = self.edit.affects(path) or self._may_be_generated(path, new, base)
         if self.with_live.is_same(new, current) or not (is_touched or is_affected):
             return "keep"
-        is_affected = is_affected and not self._is_base(new, base)
+        is_affected = is_affected and not self.is_base(new, base)
         if is_affected and path.endswith(">") and type(new) is type(current) and type(new) in CONTAINERS:
             self.merged.append(path)  # what a function holds, as that of singledispatch does, is not what a statement says, but adds to
             return "merge"
         if is_affected:
             self.taken.append(path)
             return "take"
-        if is_touched and type(new) is type(current) and type(new) in CONTAINERS and not self._is_base(new, base):
+        if is_touched and type(new) is type(current) and type(new) in CONTAINERS and not self.is_base(new, base):
             self.merged.append(path)
             return "merge"
         return "keep"
@@ -105,7 +105,7 @@ class Decider:
         """Return the comparison of new values with those of the base, None if there is none."""
         return self._with_base
 
-    def _is_base(self, new: Any, find: Callable[[dict[str, Any]], Any]) -> bool:
+    def is_base(self, new: Any, find: Callable[[dict[str, Any]], Any]) -> bool:
         base = self.base_value(find)
         return self._with_base is not None and self._with_base.is_same(new, base)
 

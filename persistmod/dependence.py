@@ -46,11 +46,12 @@ class Edit:
     def affects(self, path: str) -> bool:
         """Return whether what stands at a path may be another value; what no statement binds goes with the class it stands in.
 
-        A name that no statement shows goes with those that may bind any name.
+        Like a name that no statement shows, it goes with what may bind any name, too.
         """
-        while path not in self.bound and "." in path:
-            path = path.rpartition(".")[0]
-        return (path if path in self.bound else "*") in self.affected
+        known = path
+        while known not in self.bound and "." in known:
+            known = known.rpartition(".")[0]
+        return known in self.affected or (path not in self.bound and "*" in self.affected)
 
     def affects_members(self, path: str) -> bool:
         """Return whether a class may have made something else of what its unchanged statements bind."""

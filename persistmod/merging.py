@@ -18,7 +18,7 @@ from persistmod.functions import built_in_attributes, contents
 from persistmod.namespace import vars_of
 from persistmod.pairing import Side, core_of, members
 from persistmod.scope import has_value_semantics
-from persistmod.typeflags import HEAP_TYPE
+from persistmod.typeflags import HEAP_TYPE, has_attributes
 
 MISSING: Any = type("Missing", (), {"__repr__": lambda self: "MISSING"})()
 _FEW = 32
@@ -182,7 +182,7 @@ def _parts_of(value: Any) -> Iterator[tuple[Any, Any]]:
         yield from (("function", value.__func__), ("self", value.__self__))
     elif kind is bytearray:
         yield "bytes", bytes(value)
-    if kind.__flags__ & HEAP_TYPE and not issubclass(kind, type):
+    if has_attributes(kind):
         yield from _state(value)
 
 

@@ -15,42 +15,31 @@ from dataclasses import replace
 from typing import Any
 
 from persistmod import classes, places
-from persistmod.changes import Changes
 from persistmod.datastate import IMPORT_SYSTEM
-from persistmod.deciding import CONTAINERS, Decider, FindBase, Neighbours
+from persistmod.deciding import FindBase, Neighbours
 from persistmod.dependence import Edit
 from persistmod.functions import built_in_attributes, contents
 from persistmod.merging import MISSING
-from persistmod.namespace import is_declared, vars_of
-from persistmod.pairing import Pair, Pairing, core_of, pair
-from persistmod.plans import Step
-from persistmod.typeflags import HEAP_TYPE, static_base
+from persistmod.namespace import vars_of
+from persistmod.pairing import Pair, core_of
+from persistmod.typeflags import has_attributes
+from persistmod.values import Values
 
 WEAK = (weakref.WeakKeyDictionary, weakref.WeakValueDictionary, weakref.WeakSet)
 _IMPLIED = frozenset(("__dict__", "__weakref__", "__module__", "_abc_impl", "__abstractmethods__"))
 _FROM_IMPORT = frozenset((*IMPORT_SYSTEM, "__name__", "__file__", "__package__"))
 
 
-class Planner(Decider):
+class Planner(Values):
     """Plans one module: `plan()`, then `steps` are for people, `changes` for `applying`, `removed` the names that went."""
 
     def __init__(
         self, module: str, live: dict[str, Any], scratch: dict[str, Any], made: dict[int, Any], edit: Edit, base: FindBase,
         retired: dict[str, Any], neighbours: Neighbours, is_apart: Callable[[str], bool] = lambda name: False,
     ) -> None:
-        super().__init__(module, live, scratch, made, edit, base, retired, neighbours)
-        self._is_apart = is_apart
-        apart = {key: path for key, path in self._paths.items() if is_apart(path.partition(".")[0])}
-        neighbours.new.update({key: f"{module}:{path}, new" for key, path in apart.items()})
-        self.pairing: Pairing = pair(self.old, self.new, is_apart)
-        self.pairing.partner.update(neighbours.modules)
-        self.changes = Changes(stands_for=self.pairing.partner)
-        self.steps: list[Step] = []
+        super().__init__(module, live, scratch, made, edit, base, retired, neighbours, is_apart)
         self.removed: list[str] = []
-        self.removed_paths: list[str] = []
         self.replacement: Any = None
-        self._standing: set[int] = set()
-        self._overruled: set[str] = set()
 
     # The namespace
 
@@ -115,7 +104,7 @@ class Planner(Decider):
             if name == "__doc__" or self.edit.affects(name):
                 self._rebind(name, new)
             return
-        self._plan_value(name, new, current, lambda base: base[name], lambda value: self._rebind(name, value))
+        self.plan_value(name, new, current, lambda base: base[name], lambda value: self._rebind(name, value))
 
     def _becomes_another_callable(self, name: str, current: Any, new: Any) -> bool:
         if type(current) is not types.FunctionType or self._old_paths.get(id(current)) != name or id(current) in self.pairing.taken:
@@ -129,6 +118,9 @@ class Planner(Decider):
     def _rebind(self, name: str, new: Any) -> None:
         self.taken.append(name)
         self.changes.binds.append((name, new))
+        current = self.live[name]
+        if has_attributes(type(current)) and id(new) in self.made and id(new) not in self.changes.stands_for:
+            self._superseded.add(id(current))
         if not any(step.name == name for step in self.steps):
             self.step(name, "rebind", "its statement or what it reads has changed", "what is held stays as it was")
 
@@ -140,89 +132,6 @@ class Planner(Decider):
             self.step(name, "refuse", f"it was a class and would become {_kind(new)}")
         elif type(current) is types.FunctionType and not callable(new):
             self.step(name, "refuse", f"it was a function and would become {_kind(new)}")
-
-    def step(self, name: str, action: str, reason: str, seen: str = "") -> None:
-        step = Step(name.partition(".<")[0], action, reason, seen)
-        is_made_for_a_class = "." in step.name and step.name not in self.edit.bound and action != "refuse"
-        if not is_made_for_a_class and step not in self.steps:
-            self.steps.append(step)
-
-    # Values
-
-    def _plan_value(
-        self, path: str, new: Any, current: Any, base: Callable[[dict[str, Any]], Any], bind: Callable[[Any], None]
-    ) -> None:
-        """Decide about data at one place, and have them bound, refilled or merged."""
-        decision = self.decide(path, new, current, base)
-        if decision == "take" and self.is_changed_since(current, base):
-            self._overruled.add(path)
-        if decision == "take" and not self._refill(path, new, current, base):
-            bind(new)
-        elif decision == "merge":
-            self._stand_for(new, current)
-            self.changes.merges.append((current, new, self.base_value(base)))
-            self.step(path, "update", "statements that work on it have changed", "the same object, with the new entries")
-        elif decision == "keep" and self._is_shared_no_more(new, current) and self.edit.affects(path):
-            self.taken.append(path)
-            bind(new)
-        elif decision == "keep":
-            self._stand_for(new, current)
-            self._pair_instances(new, current)
-
-    def _is_shared_no_more(self, new: Any, current: Any) -> bool:
-        """Return whether a live object stands for another new one already."""
-        return id(new) in self.made and id(current) in self._standing and id(new) not in self.changes.stands_for
-
-    def _stand_for(self, new: Any, current: Any) -> None:
-        """Let the live object stand for the new one, if the body made that and it is of the same kind; definitions have been paired."""
-        if id(new) in self._paths:
-            return
-        if (id(new) in self.made or type(new) is object) and self._type(new) is type(current) and id(new) not in self.changes.stands_for:
-            self.changes.stands_for[id(new)] = current
-            self._standing.add(id(current))
-
-    def _type(self, new: Any) -> Any:
-        return self.pairing.partner.get(id(type(new)), type(new))
-
-    def _refill(self, path: str, new: Any, current: Any, base: Callable[[dict[str, Any]], Any]) -> bool:
-        """Have a live container or instance take the contents of the new one, so that its holders follow."""
-        if self._type(new) is not type(current) or id(new) not in self.made or id(new) in self.changes.stands_for:
-            return False
-        if self._is_apart(path):
-            return False
-        if type(current) not in CONTAINERS and not self._is_refillable(new, current):
-            return False
-        self._stand_for(new, current)
-        self._pair_instances(new, current)
-        self.changes.refills.append((current, new))
-        self.step(path, "update", "its statement or what it reads has changed", "the same object, with the new contents")
-        return True
-
-    def _is_refillable(self, new: Any, current: Any) -> bool:
-        """Return whether all that two instances differ in are attributes, slots and the contents of a container."""
-        kind = type(current)
-        if not is_declared(kind, self.module, self.live) or issubclass(kind, type):
-            return False
-        base: Any = static_base(kind)
-        if base in classes.BY_VALUE:
-            return bool(base.__eq__(new, current))
-        return base is object or base in CONTAINERS
-
-    def _pair_instances(self, new: Any, current: Any) -> None:
-        """Let instances of the module's classes inside live values stand for those in the same places of new ones."""
-        pending, seen = [(new, current)], set()
-        while pending:
-            after, before = pending.pop()
-            if id(after) in seen or id(after) not in self.made or not self._is_made_of_attributes(after):
-                continue
-            seen.add(id(after))
-            if self._type(after) is type(before):
-                self._stand_for(after, before)
-                held, inner = vars_of(before), vars_of(after)
-                pending += [(inner[name], held[name]) for name in inner if name in held]
-
-    def _is_made_of_attributes(self, value: Any) -> bool:
-        return bool(type(value).__flags__ & HEAP_TYPE) and not issubclass(type(value), type)
 
     # Functions
 
@@ -288,7 +197,7 @@ class Planner(Decider):
             if is_decorators and isinstance(after[0], WEAK) and (self.edit.affects(path) or self.edit.touches(path)):
                 self.changes.stale.append(before[0])  # what it found out about the functions of old, as singledispatch does
             taken: list[Any] = []
-            self._plan_value(path, after[0], before[0], places.cell(found.path, name), taken.append)
+            self.plan_value(path, after[0], before[0], places.cell(found.path, name), taken.append)
             if taken:
                 yield old_cell, cell, places.is_shared(old_cell, found.old)
 
@@ -359,11 +268,11 @@ class Planner(Decider):
                 self.taken.append(path)
                 bind(new)
         else:
-            self._plan_value(path, new, current, places.class_item(path), bind)
+            self.plan_value(path, new, current, places.class_item(path), bind)
 
     def _is_clients(self, path: str, new: Any, current: Any) -> bool:
         """Return whether a class has what somebody put there in place of what its unchanged statement makes."""
-        return path in self.edit.bound and (self._is_base(new, places.class_item(path)) or not self._is_own_of_old(core_of(current)))
+        return path in self.edit.bound and (self.is_base(new, places.class_item(path)) or not self._is_own_of_old(core_of(current)))
 
     def _is_in_place(self, new: Any, current: Any) -> bool:
         """Return whether a method, of any kind, is the one that its function's partner is held by already."""

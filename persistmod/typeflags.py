@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import struct
+
 HEAP_TYPE = 1 << 9  # Py_TPFLAGS_HEAPTYPE: made by a class statement, or by C at run time
 IMMUTABLE_TYPE = 1 << 8  # Py_TPFLAGS_IMMUTABLETYPE
 
@@ -9,3 +11,9 @@ IMMUTABLE_TYPE = 1 << 8  # Py_TPFLAGS_IMMUTABLETYPE
 def static_base(cls: type) -> type:
     """Return the first class in the MRO that is no heap type."""
     return next(base for base in cls.__mro__ if not base.__flags__ & HEAP_TYPE)
+
+
+def has_attributes(cls: type) -> bool:
+    """Return whether instances may be made of attributes: those of a heap type, or of one in C that has a `__dict__` alone."""
+    is_namespace = cls.__dictoffset__ > 0 and cls.__basicsize__ == object.__basicsize__ + struct.calcsize("P")
+    return not issubclass(cls, type) and (bool(cls.__flags__ & HEAP_TYPE) or is_namespace)

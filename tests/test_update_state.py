@@ -195,14 +195,14 @@ def test_time_of_the_start_is_untouched_by_an_unrelated_edit(m):
 
 
 @edit(
-    "import time\nSTART = time.time()\nUPTIME = [START]\n", "import time\nSTART = -time.time()\nUPTIME = [START]\n",
+    "import time\nSTART = time.time()\nUPALWAYS = [START]\n", "import time\nSTART = -time.time()\nUPALWAYS = [START]\n",
     held="m.START = 5.0",
     kept=True,
     fresh=False,
 )
 def test_time_of_the_start_is_new_if_its_statement_is(m):
-    assert m.START < 0 and m.UPTIME == [m.START]
-    m.START, m.UPTIME[0] = -1, -1
+    assert m.START < 0 and m.UPALWAYS == [m.START]
+    m.START, m.UPALWAYS[0] = -1, -1
 
 
 @edit(
@@ -324,6 +324,117 @@ def test_special_names_of_the_module(m):
 
 
 NUMBERS = "table = []\ndef add(n): table.append(n)\nfor n in range({0}): add({1})\n"
+
+
+APP = """
+{always}
+class Routes:
+    def __init__(self): self.paths = {{}}
+class App:
+    __slots__ = ("routes", "before", "seen", "__dict__")
+    def __init__(self): self.routes, self.before, self.seen, self.debug = Routes(), [], 0, False
+    def route(self, path): return lambda f: self.routes.paths.setdefault(path, f)
+    def first(self, f): self.before.append(f); return f
+    def configure(self, debug): self.debug = debug
+app = App()
+app.title, app.old = "one", True
+@app.route("/")
+def index(): return 1
+@app.route("/gone")
+def gone(): return 0
+@app.first
+def begin(): return 1
+app.configure(False)
+"""
+NEW_APP = (
+    APP.replace('"one", True', '"two", True').replace("return 1", "return 2").replace("configure(False)", "configure(True)")
+    .replace('"/gone")\ndef gone', '"/about")\ndef about') + "app.new = 1\n@app.first\ndef second(): return 3\n"
+)  # fmt: skip
+CLIENT = "app, routes, before, index = m.app, m.app.routes, m.app.before, m.index; app.seen = 7; routes.paths['/mine'] = print; del app.old"
+
+
+@edit(APP.format(always=""), NEW_APP.format(always="").replace(", app.old", ", app.other"), held=CLIENT, kept=True, fresh=False)
+def test_object_takes_what_statements_make_of_it_and_keeps_what_clients_did(m, held):
+    assert m.app is held.app and m.app.routes is held.routes and m.app.before is held.before and m.index is held.index
+    assert list(m.app.routes.paths) == ["/", "/mine", "/about"] and m.app.routes.paths["/"] is m.index
+    assert m.app.before == [m.begin, m.second] and m.begin() == m.index() == 2
+    assert (m.app.title, m.app.new, m.app.debug, m.app.seen, m.app.other) == ("two", 1, True, 7, True) and not hasattr(m.app, "old")
+
+
+@edit(APP.format(always=""), NEW_APP.format(always=""), removed="delete")
+def test_object_that_no_client_touched_is_what_the_new_source_makes(m):
+    assert list(m.app.routes.paths) == ["/", "/about"] and m.app.before == [m.begin, m.second] and m.app.debug
+
+
+ALWAYS = "import os\nos.environ.get('HOME')"
+
+
+@edit(APP.format(always=ALWAYS), NEW_APP.format(always=ALWAYS), held=CLIENT, kept=True, fresh=False)
+def test_object_of_a_module_that_runs_always_takes_what_is_new(m, held):
+    assert m.app is held.app and m.app.routes.paths["/about"] is m.about and m.app.routes.paths["/"]() == 2
+    assert "/mine" in m.app.routes.paths and m.app.before == [m.begin, m.second]
+    assert (m.app.title, m.app.new, m.app.seen) == ("two", 1, 7)
+
+
+COMMANDS = """
+{0}
+import functools
+class Command:
+    def __init__(self, f, help): self.f, self.help = f, help
+class Group:
+    def __init__(self): self.commands, self.order = {{}}, []
+    def command(self, help):
+        def decorate(f):
+            made = Command(f, help)
+            self.commands[f.__name__] = made
+            self.order.append(made)
+            return made
+        return decorate
+group = Group()
+class Other: pass
+@group.command("{1}")
+def run(): return {2}
+first = run
+"""
+
+
+@edit(COMMANDS.format("", "a", 1), COMMANDS.format("", "b", 2), held="group = m.group; group.mine = 1", kept=True, fresh=False)
+def test_entry_that_is_made_again_takes_the_place_of_the_old_one(m, held):
+    assert m.group is held.group and m.group.commands == {"run": m.run} and m.group.order == [m.run] and m.run.f() == 2 and m.first is m.run
+
+
+FOREIGN = """
+{0}
+import types
+group = types.SimpleNamespace(commands={{}}, order=[])
+def command(help):
+    def decorate(f):
+        made = types.SimpleNamespace(f=f, help=help)
+        group.commands[f.__name__] = made
+        group.order.append(made)
+        return made
+    return decorate
+@command("{1}")
+def run(): return {2}
+"""
+
+
+@edit(
+    FOREIGN.format(ALWAYS, "a", 1), FOREIGN.format(ALWAYS, "b", 2),
+    held="group = m.group; group.commands['mine'] = 1", kept=True, fresh=False,
+)
+def test_entry_of_a_module_that_runs_always_takes_the_place_of_the_old_one(m, held):
+    assert m.group is held.group and list(m.group.commands) == ["run", "mine"] and m.group.commands["run"] is m.run and m.run.f() == 2
+    assert m.group.order == [m.run]
+
+
+@edit(
+    "class A: pass\nfor name in 'ab':\n    def f(self, name=name): return name\n    setattr(A, name, f)\n",
+    "class A: pass\nfor name in 'abc':\n    def f(self, name=name): return name * 2\n    setattr(A, name, f)\n",
+    held="a = m.A()",
+)
+def test_attributes_that_a_loop_gives_a_class(m, held):
+    assert (held.a.a(), held.a.b(), held.a.c()) == ("aa", "bb", "cc")
 
 
 @edit(NUMBERS.format(4, "n"), NUMBERS.format(2, "n * 10"), held="table = m.table; table.append('mine')", kept=True, fresh=False)

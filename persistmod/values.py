@@ -1,0 +1,176 @@
+"""Data in the plan of an update: what is bound anew, refilled in place, merged item by item, or stays.
+
+An instance that statements work on (`app.title = "x"`, `@app.route("/")`) is merged attribute by attribute: so a registry gets what a new
+body enters in it, and keeps what clients did.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+from persistmod import classes
+from persistmod.changes import Changes
+from persistmod.deciding import CONTAINERS, Decider, FindBase, Neighbours
+from persistmod.dependence import Edit
+from persistmod.merging import MISSING
+from persistmod.namespace import is_declared, vars_of
+from persistmod.pairing import Pairing, pair
+from persistmod.plans import Step
+from persistmod.typeflags import has_attributes, static_base
+
+Find = Callable[[dict[str, Any]], Any]
+
+
+class Values(Decider):
+    """Plans the data of one module: `steps` are for people, `changes` for `applying`."""
+
+    def __init__(
+        self, module: str, live: dict[str, Any], scratch: dict[str, Any], made: dict[int, Any], edit: Edit, base: FindBase,
+        retired: dict[str, Any], neighbours: Neighbours, is_apart: Callable[[str], bool],
+    ) -> None:
+        super().__init__(module, live, scratch, made, edit, base, retired, neighbours)
+        self._is_apart = is_apart
+        apart = {key: path for key, path in self._paths.items() if is_apart(path.partition(".")[0])}
+        neighbours.new.update({key: f"{module}:{path}, new" for key, path in apart.items()})
+        self.pairing: Pairing = pair(self.old, self.new, is_apart)
+        self.pairing.partner.update(neighbours.modules)
+        self.changes = Changes(stands_for=self.pairing.partner)
+        self.steps: list[Step] = []
+        self.removed_paths: list[str] = []
+        self._standing: set[int] = set()
+        self._overruled: set[str] = set()
+        self._merged_into: set[int] = set()
+        self._superseded: set[int] = set()  # ids of instances whose names got others
+
+    def step(self, name: str, action: str, reason: str, seen: str = "") -> None:
+        step = Step(name.partition(".<")[0], action, reason, seen)
+        is_made_for_a_class = "." in step.name and step.name not in self.edit.bound and action != "refuse"
+        if not is_made_for_a_class and step not in self.steps:
+            self.steps.append(step)
+
+    def plan_value(
+        self, path: str, new: Any, current: Any, base: Find, bind: Callable[[Any], None]
+    ) -> None:
+        """Decide about data at one place, and have them bound, refilled or merged."""
+        decision = self.decide(path, new, current, base)
+        if decision == "take" and self.is_changed_since(current, base):
+            self._overruled.add(path)
+        if decision == "take" and not self._refill(path, new, current, base):
+            bind(new)
+        elif decision == "merge":
+            self._stand_for(new, current)
+            self.changes.merges.append((current, new, self.base_value(base)))
+            self.step(path, "update", "statements that work on it have changed", "the same object, with the new entries")
+        elif decision == "keep" and self._is_shared_no_more(new, current) and self.edit.affects(path):
+            self.taken.append(path)
+            bind(new)
+        elif decision == "keep":
+            self._stand_for(new, current)
+            self._pair_instances(new, current)
+            if self.edit.touches(path) and self._is_merged(new, current):
+                self._merge_attributes(path, new, current, base)
+
+    def _is_shared_no_more(self, new: Any, current: Any) -> bool:
+        """Return whether a live object stands for another new one already."""
+        return id(new) in self.made and id(current) in self._standing and id(new) not in self.changes.stands_for
+
+    def _stand_for(self, new: Any, current: Any) -> None:
+        """Let the live object stand for the new one, if the body made that and it is of the same kind; definitions have been paired."""
+        if id(new) in self._paths:
+            return
+        if (id(new) in self.made or type(new) is object) and self._type(new) is type(current) and id(new) not in self.changes.stands_for:
+            self.changes.stands_for[id(new)] = current
+            self._standing.add(id(current))
+
+    def _type(self, new: Any) -> Any:
+        return self.pairing.partner.get(id(type(new)), type(new))
+
+    def _refill(self, path: str, new: Any, current: Any, base: Find) -> bool:
+        """Have a live container or instance take the contents of the new one, so that its holders follow."""
+        if self._type(new) is not type(current) or id(new) not in self.made or id(new) in self.changes.stands_for:
+            return False
+        if self._is_apart(path):
+            return False
+        if type(current) not in CONTAINERS and not self._is_refillable(new, current):
+            return False
+        self._stand_for(new, current)
+        self._pair_instances(new, current)
+        self.changes.refills.append((current, new))
+        self.step(path, "update", "its statement or what it reads has changed", "the same object, with the new contents")
+        return True
+
+    def _is_refillable(self, new: Any, current: Any) -> bool:
+        """Return whether all that two instances differ in are attributes, slots and the contents of a container."""
+        kind = type(current)
+        if not is_declared(kind, self.module, self.live) or issubclass(kind, type):
+            return False
+        base: Any = static_base(kind)
+        if base in classes.BY_VALUE:
+            return bool(base.__eq__(new, current))
+        return base is object or base in CONTAINERS
+
+    def _pair_instances(self, new: Any, current: Any) -> None:
+        """Let instances of the module's classes inside live values stand for those in the same places of new ones."""
+        pending, seen = [(new, current)], set()
+        while pending:
+            after, before = pending.pop()
+            if id(after) in seen or id(after) not in self.made or not has_attributes(type(after)):
+                continue
+            seen.add(id(after))
+            if self._type(after) is type(before):
+                self._stand_for(after, before)
+                held, inner = vars_of(before), vars_of(after)
+                pending += [(inner[name], held[name]) for name in inner if name in held]
+
+    def is_gone(self, value: Any) -> bool:
+        """Return whether a value is a definition of the live module that the new one has no more, or was bound to what has another now."""
+        return super().is_gone(value) or (id(value) in self._superseded and id(value) not in self._standing)
+
+    # Instances that statements work on
+
+    def _is_merged(self, new: Any, current: Any) -> bool:
+        kind = type(current)
+        is_data = id(new) in self.made and has_attributes(type(new)) and id(new) not in self._paths
+        return is_data and self._type(new) is kind and not classes.is_persistent(kind) and id(current) not in self._merged_into
+
+    def _merge_attributes(self, path: str, new: Any, current: Any, base: Find) -> None:
+        """Have a live instance take what statements that have changed made of the new one."""
+        self._merged_into.add(id(current))
+        decided = len(self.taken) + len(self.merged) + len(self.removed_paths)
+        before, after = classes.values_of(current), classes.values_of(new)
+        for name, value in after.items():
+            self._merge_attribute(f"{path}.{name}", value, before.get(name, MISSING), partial(_attribute, base, name), current)
+        for name in before.keys() - after.keys():
+            inner = f"{path}.{name}"
+            if inner in self.edit.bound and self.edit.affects(inner):
+                self.removed_paths.append(inner)
+                self.changes.attributes.append((current, name, MISSING))
+        if len(self.taken) + len(self.merged) + len(self.removed_paths) > decided:
+            self.merged.append(path)
+            self.step(path, "update", "statements that work on it have changed", "the same object, with what they make of it")
+
+    def _merge_attribute(self, path: str, new: Any, held: Any, base: Find, owner: Any) -> None:
+        def bind(value: Any) -> None:
+            self.changes.attributes.append((owner, path.rpartition(".")[2], value))
+
+        is_unknown = self.base_value(base) is MISSING
+        if held is MISSING:
+            is_wanted = self.edit.affects(path) or (self.edit.touches(path) and is_unknown and self.with_base() is not None)
+        else:  # what no statement binds, and nobody has changed since the last run, is what the new run makes
+            is_open = self.edit.touches(path) and path not in self.edit.bound and not is_unknown
+            is_plain = not (has_attributes(type(new)) or type(new) in CONTAINERS) or self._type(new) is not type(held)
+            is_wanted = is_open and is_plain and self._is_new(new, held, base)
+        if is_wanted:
+            self.taken.append(path)
+            bind(new)
+        elif held is not MISSING:
+            self.plan_value(path, new, held, base, bind)
+
+    def _is_new(self, new: Any, held: Any, base: Find) -> bool:
+        return not (self.with_live.is_same(new, held) or self.is_base(new, base) or self.is_changed_since(held, base))
+
+
+def _attribute(find: Find, name: str, base: dict[str, Any]) -> Any:
+    return classes.values_of(find(base))[name]
