@@ -145,7 +145,7 @@ def follow(followers: Sequence[Follower]) -> Writes:
         applying.write(ready, writes)
         _bind_added(runs, added, writes)
         if added or any(follower.image.state is None for follower in followers):
-            islands.join(registered, relinker, writes)
+            islands.join(registered, relinker, together.superseded(planners), writes)
     except BaseException:
         writes.roll_back()
         raise

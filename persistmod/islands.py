@@ -1,8 +1,9 @@
 """No stale islands: what a new body handed to others while it ran aside ends as the live object that stands for it.
 
 Whoever holds a new object that has a live one is found by its references, with one scan of the heap, and only if the run handed something
-out. Lists, dictionaries, sets, cells and classes get the live object; an entry that is there already does not come twice. What no scan
-finds (`atexit`, objects in C) keeps the new function, which forwards to the live one.
+out. Lists, dictionaries, sets, cells and classes get the live object; an entry that is there already does not come twice, nor does one that
+has no name and is built like one that is there. What no scan finds (`atexit`, objects in C) keeps the new function, which forwards to the
+live one.
 """
 
 from __future__ import annotations
@@ -11,19 +12,25 @@ import gc
 import sys
 import types
 import weakref
+from collections import deque
+from collections.abc import Container, Mapping
 from functools import partial
 from typing import Any
 
 from persistmod import classes, forwarding
 from persistmod.bookkeeping import Account, is_bookkeeping
 from persistmod.holders import excess_of_made
+from persistmod.merging import Comparison, Pool
 from persistmod.redirecting import redirect, weak_references
 from persistmod.relinking import Relinker
 from persistmod.writes import Writes
 
 
-def join(registered: list[type], relinker: Relinker, writes: Writes) -> None:
-    """Exchange new objects for live ones wherever others hold them; `registered` are the ABCs with which the body registered classes."""
+def join(registered: list[type], relinker: Relinker, superseded: Mapping[int, Any], writes: Writes) -> None:
+    """Exchange new objects for live ones wherever others hold them; `registered` are the ABCs with which the body registered classes.
+
+    `superseded`: `{id of a live instance: the new object that has its name now}`.
+    """
     held = _held_by_others(relinker)
     stand_in = Account((id(value), relinker.resolve(value)) for value in held)
     relinker.finish()
@@ -32,7 +39,7 @@ def join(registered: list[type], relinker: Relinker, writes: Writes) -> None:
         if id(value) in exchanged:
             exchanged.update({id(reference): again for reference, again in weak_references(value, exchanged[id(value)])})
     held.clear()  # it is no holder
-    _exchange(exchanged, relinker, writes)
+    _exchange(stand_in, exchanged, superseded, relinker, writes)
     for cls in registered:
         _register_again(cls, exchanged, writes)
     for key, live in list(relinker.stands_for.items()):
@@ -51,18 +58,40 @@ def _held_by_others(relinker: Relinker) -> list[Any]:
     return [value for value in values if id(value) in more or id(value) in weakly]
 
 
-def _exchange(exchanged: dict[int, Any], relinker: Relinker, writes: Writes) -> None:
-    made = relinker.made
-    new = [made[key] for key in exchanged if key in made]
+def _exchange(stand_in: Account, exchanged: Account, superseded: Mapping[int, Any], relinker: Relinker, writes: Writes) -> None:
+    new = [relinker.made[key] for key in stand_in]
     weak = [reference for value in new if weakref.getweakrefcount(value) for reference in weakref.getweakrefs(value)]
     targets = [*new, *(reference for reference in weak if id(reference) in exchanged)]
     if not targets:
         return
     frame = sys._getframe()
     ours = {id(new), id(weak), id(targets), id(frame), *relinker.namespaces}
-    for owner in gc.get_referrers(*targets):
-        if not (id(owner) in made or id(owner) in ours or is_bookkeeping(owner)):
+    owners = gc.get_referrers(*targets)
+    owners = [owner for owner in owners if not (id(owner) in relinker.made or id(owner) in ours or is_bookkeeping(owner))]
+    named = {id(value) for scratch, live in relinker.namespaces.values() for value in scratch.values()}
+    nameless = {key for key in stand_in if key not in named and id(relinker.resolve(relinker.made[key])) not in relinker.lived}
+    for owner in owners:
+        if isinstance(owner, list | deque | set):
+            _match(list(owner), stand_in.keys(), nameless, exchanged, superseded)
+    for owner in owners:
+        if not exchanged.keys().isdisjoint(map(id, gc.get_referents(owner))):
             redirect(owner, exchanged, writes)
+
+
+def _match(
+    items: list[Any], entered: Container[int], nameless: set[int], exchanged: Account, superseded: Mapping[int, Any]
+) -> None:
+    """Let entries that were there stand for nameless ones that are built alike, and new ones for those whose names they have."""
+    ids = set(map(id, items))
+    for item in items:
+        new = superseded.get(id(item))
+        if new is not None and id(new) in ids:
+            exchanged[id(item)] = exchanged.get(id(new), new)
+    taken = {id(exchanged[key]) for key in ids & exchanged.keys()}
+    pool = Pool([item for item in items if id(item) not in entered and id(item) not in taken], Comparison({}, {}))
+    for item in items:
+        if id(item) in nameless:
+            exchanged.update((id(item), known) for known in pool.taken(exchanged.get(id(item), item)))
 
 
 def _register_again(abstract: type, exchanged: dict[int, Any], writes: Writes) -> None:

@@ -7,6 +7,7 @@ an equal atom. No `__eq__` of Python is called, and no reducer.
 
 from __future__ import annotations
 
+import functools
 import types
 from collections import deque
 from collections.abc import Iterable, Iterator
@@ -124,12 +125,15 @@ class Pool:
 
     def take(self, item: Any) -> bool:
         """Take what is built like an item, the last such; return whether there was any."""
+        return bool(self.taken(item))
+
+    def taken(self, item: Any) -> list[Any]:
+        """Take the same, and return it in a list."""
         bucket = self._buckets.get(self._comparison.token(item, 0), [])
         for index in reversed(range(len(bucket))):
             if self._comparison.is_same(item, bucket[index]):
-                del bucket[index]
-                return True
-        return False
+                return [bucket.pop(index)]
+        return []
 
     def rest(self) -> list[Any]:
         """Return what was not taken."""
@@ -180,6 +184,8 @@ def _parts_of(value: Any) -> Iterator[tuple[Any, Any]]:
         yield from (("get", value.fget), ("set", value.fset), ("delete", value.fdel))
     elif kind is types.MethodType:
         yield from (("function", value.__func__), ("self", value.__self__))
+    elif kind is functools.partial:
+        yield from (("function", value.func), ("arguments", value.args), ("keywords", value.keywords))
     elif kind is bytearray:
         yield "bytes", bytes(value)
     if has_attributes(kind):

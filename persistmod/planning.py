@@ -120,7 +120,7 @@ class Planner(Values):
         self.changes.binds.append((name, new))
         current = self.live[name]
         if has_attributes(type(current)) and id(new) in self.made and id(new) not in self.changes.stands_for:
-            self._superseded.add(id(current))
+            self._superseded[id(current)] = new
         if not any(step.name == name for step in self.steps):
             self.step(name, "rebind", "its statement or what it reads has changed", "what is held stays as it was")
 

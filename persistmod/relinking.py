@@ -40,13 +40,14 @@ ATOMS = (types.NoneType, bool, int, float, complex, str, bytes, types.CodeType, 
 class Relinker:
     """One relinking: `stands_for` is `{id of a new object: the live one}`, `made` what the bodies made, by id.
 
-    `namespaces` is `{id of a scratch namespace: (that, the live one)}`.
+    `namespaces` is `{id of a scratch namespace: (that, the live one)}`; `lived` are the ids of the live objects of the beginning.
     """
 
     def __init__(
         self, stands_for: Account, made: Account, namespaces: dict[int, tuple[dict[str, Any], dict[str, Any]]]
     ) -> None:
         self.stands_for = stands_for
+        self.lived = set(map(id, stands_for.values()))
         self.made = made
         self.namespaces = namespaces
         stands_for.update({key: live for key, (scratch, live) in namespaces.items()})

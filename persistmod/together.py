@@ -43,3 +43,8 @@ def relinker(planners: Sequence[Planner], modules: Sequence[tuple[types.ModuleTy
     for scratch, live in modules:
         made[id(scratch)], stands_for[id(scratch)] = scratch, live
     return Relinker(stands_for, made, {id(vars(scratch)): (vars(scratch), vars(live)) for scratch, live in modules})
+
+
+def superseded(planners: Sequence[Planner]) -> Account:
+    """Return `{id of a live instance: the new one that has its name now}`."""
+    return Account(pair for planner in planners for pair in planner.superseded().items())

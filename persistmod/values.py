@@ -11,6 +11,7 @@ from functools import partial
 from typing import Any
 
 from persistmod import classes
+from persistmod.bookkeeping import Account
 from persistmod.changes import Changes
 from persistmod.deciding import CONTAINERS, Decider, FindBase, Neighbours
 from persistmod.dependence import Edit
@@ -42,7 +43,7 @@ class Values(Decider):
         self._standing: set[int] = set()
         self._overruled: set[str] = set()
         self._merged_into: set[int] = set()
-        self._superseded: set[int] = set()  # ids of instances whose names got others
+        self._superseded = Account()  # {id of a live instance: the new one that has its name}
 
     def step(self, name: str, action: str, reason: str, seen: str = "") -> None:
         step = Step(name.partition(".<")[0], action, reason, seen)
@@ -127,6 +128,10 @@ class Values(Decider):
     def is_gone(self, value: Any) -> bool:
         """Return whether a value is a definition of the live module that the new one has no more, or was bound to what has another now."""
         return super().is_gone(value) or (id(value) in self._superseded and id(value) not in self._standing)
+
+    def superseded(self) -> dict[int, Any]:
+        """Return `{id of a live instance: the new one}` where a name is bound to another instance, and nothing else keeps the old one."""
+        return {key: new for key, new in self._superseded.items() if key not in self._standing}
 
     # Instances that statements work on
 

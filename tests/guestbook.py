@@ -1,5 +1,6 @@
 """A module in a file to which modules of tests hand out what they make."""
 
+import collections
 import functools
 import typing
 
@@ -9,6 +10,7 @@ names = set()
 chosen = None
 pairs = []
 VISITORS = {}
+LISTS = collections.defaultdict(list)
 
 
 class Base:

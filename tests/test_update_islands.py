@@ -156,6 +156,32 @@ def test_weak_references_in_another_module(m, held):
     assert guestbook.VISITORS["ref"]() is m.a is held.a and guestbook.VISITORS["cls"]() is m.A
 
 
+NAMELESS = """
+import functools, guestbook, types
+class A:
+    def __init__(self, n): self.n = n
+    def f(self): return {0}, self.n
+def g(n): return {0}, n
+a = A(3)
+for each in a.f, functools.partial(g, 1), lambda: ({0}, "changed"), lambda: "same", A(4).f, ("name", A(5)), A(6), A(6):
+    guestbook.LISTS["nameless"].append(each)
+foreign = types.SimpleNamespace(n={0})
+guestbook.LISTS["foreign"].append(foreign)
+"""
+
+
+@edit(NAMELESS.format(1), NAMELESS.format(2), held="import guestbook; entries = list(guestbook.LISTS['nameless'])", kept=True)
+def test_entries_without_a_name_come_once_if_they_are_built_alike(m, held):
+    import guestbook
+
+    method, partial, changed, same, other, pair, one, two, *more = guestbook.LISTS["nameless"]
+    assert method.__self__ is m.a and (method(), partial(), same(), other()) == ((2, 3), (2, 1), "same", (2, 4))
+    assert (pair[0], pair[1].f(), one.f(), two.f(), one is two) == ("name", (2, 5), (2, 6), (2, 6), False)
+    assert held.entries[4:] == [other, pair, one, two] and held.entries[2] is changed
+    assert [function() for function in more] == [(2, "changed")] * (changed()[0] == 1)
+    assert guestbook.LISTS["foreign"] == [m.foreign] and m.foreign.n == 2
+
+
 def test_scan_writes_into_holders_alone(tmp_path, monkeypatch):
     written = []
 
