@@ -226,12 +226,15 @@ def leaked(leak: Leak, live: dict[str, Any]) -> dict[str, Any]:
         pickling.load(State(*stored), found)
         return found
     for name, text in leak.texts.items():
-        exec(compile(text, f"<persistmod>/leaked/{name}", "exec", dont_inherit=True), live, found)
+        try:
+            exec(compile(text, f"<persistmod>/leaked/{name}", "exec", dont_inherit=True), live, found)
+        except Exception as error:  # a text out of its place may raise anything
+            raise NameError(f"{name!r} left the source and cannot be made again: {error}", name=name) from error
     return found
 
 
-def restore_leaks(leaks: Mapping[str, Leak], live: dict[str, Any]) -> AttributeError | None:
-    """Bind what left the source of a module, what refers to other leaks after them; return the error of what refers to one elsewhere."""
+def restore_leaks(leaks: Mapping[str, Leak], live: dict[str, Any]) -> Exception | None:
+    """Bind what left the source of a module, what refers to other leaks after them; return the error of what cannot be made again (yet)."""
     pending = list(dict.fromkeys(leaks.values()))
     while pending:
         missing = [(leak, error) for leak in pending if (error := _restore_leak(leak, leaks, live)) is not None]
@@ -241,11 +244,11 @@ def restore_leaks(leaks: Mapping[str, Leak], live: dict[str, Any]) -> AttributeE
     return None
 
 
-def _restore_leak(leak: Leak, leaks: Mapping[str, Leak], live: dict[str, Any]) -> AttributeError | None:
+def _restore_leak(leak: Leak, leaks: Mapping[str, Leak], live: dict[str, Any]) -> Exception | None:
     names = [name for name, kept in leaks.items() if kept is leak and name not in live]
     try:
         found = leaked(leak, live) if names else {}
-    except AttributeError as error:
+    except (AttributeError, ImportError, NameError) as error:
         return error
     live.update({name: found[name] for name in names if name in found})
     return None

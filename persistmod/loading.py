@@ -32,7 +32,7 @@ from persistmod.errors import OtherModuleError
 from persistmod.imaging import ImageData
 from persistmod.namespace import CONTRIBUTES
 from persistmod.resources import Holder, PackageFiles, ResourceReader
-from persistmod.source import Body, current_tag, to_text
+from persistmod.source import Body, current_tag
 from persistmod.state import is_submodule
 from persistmod.watching import AS_ADDED
 
@@ -58,7 +58,7 @@ class Record(Holder, Protocol):
     @property
     def script(self) -> Script | None: ...
     @property
-    def running_source(self) -> bytes: ...
+    def running_source(self) -> str | None: ...
     def body(self) -> Body: ...
     @property
     def registry(self) -> Mapping[str, Record] | None: ...
@@ -240,7 +240,7 @@ def withdraw_source(record: Record) -> None:
 
 
 def _text(record: Record) -> str | None:
-    return to_text(record.running_source, record.name) if record.has_source else None
+    return record.running_source
 
 
 class RecordLoader(importlib.abc.InspectLoader):

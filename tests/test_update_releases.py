@@ -191,3 +191,40 @@ form = Form()
 @edit(FORM.format("__slots__ = ()", 1), FORM.format("b = 1", 2), held="form = m.form", incompatible="replace")
 def test_class_whose_methods_have_it_in_their_cells_is_replaced(m, held):
     assert type(m.form) is m.Form and m.form.size() == 2 and m.Form().size() == 2
+
+
+UNSTORABLE = "from types import ModuleType\nclass Old(ModuleType): size = 1\nold = Old('old')\ndef f(): return 1\n"
+
+
+@edit(UNSTORABLE, "def f(): return 2\n", "def f(): return 3\n", kept=True)
+def test_what_left_the_source_is_made_again_with_what_was_imported_for_it(m):
+    import types
+
+    assert m.ModuleType is types.ModuleType and m.old.size == m.Old.size == 1 and m.f() == 3
+
+
+PATTERNS = """
+    from collections import namedtuple
+    from typing import NamedTuple
+    {}
+        def area(self): return {}
+    boxes = [Box(1, 2), Box(3, 4)]
+    by_box = {{boxes[0]: "a"}}
+"""
+WITH_ATTRIBUTES = PATTERNS.format("class Box(namedtuple('Box', 'a b')):", "self.a * self.b")
+WITHOUT_ATTRIBUTES = PATTERNS.format("class Box(NamedTuple):\n        a: int\n        b: int", "10 * self.a * self.b")
+
+
+@edit(WITH_ATTRIBUTES, WITHOUT_ATTRIBUTES, held="held = [m.Box(5, 6)]; boxes = m.boxes")
+def test_named_tuples_are_made_again_on_another_layout(m, held):
+    assert type(m.boxes[0]) is m.Box and m.by_box == {m.Box(1, 2): "a"} and [box.area() for box in m.boxes] == [20, 120]
+    assert held.held[0].area() == 300 and type(held.held[0]) is m.Box and held.boxes is m.boxes
+
+
+COLORS = "import enum\nclass Color({}):\n    RED = 1\n    BLUE = 2\nfavourite = Color.RED\ndef f(c=Color.BLUE): return c\n"
+
+
+@edit(COLORS.format("enum.Enum"), COLORS.format("enum.IntEnum"), held="red, f = m.Color.RED, m.f; table = {m.Color.BLUE: 1}")
+def test_members_of_an_enumeration_with_another_layout_are_those_of_the_new_one(m, held):
+    assert held.red is m.Color.RED is m.favourite and held.f() is m.Color.BLUE is m.f() and held.table == {m.Color.BLUE: 1}
+    assert m.Color(1) is m.Color.RED and m.Color.RED < m.Color.BLUE
