@@ -15,12 +15,12 @@ import importlib.util
 import marshal
 import sys
 import types
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.abc import Loader, MetaPathFinder
 from typing import Any
 
-from persistmod import applying, islands, loading, pickling, together
+from persistmod import applying, imaging, islands, loading, pickling, together
 from persistmod.contents import Leak
 from persistmod.deciding import FindBase, Neighbours
 from persistmod.dependence import Edit
@@ -28,7 +28,7 @@ from persistmod.imaging import ImageData
 from persistmod.making import Making
 from persistmod.planning import Planner
 from persistmod.scratch import standing_aside
-from persistmod.source import current_tag
+from persistmod.source import Body, current_tag
 from persistmod.state import State
 from persistmod.writes import Writes
 
@@ -105,12 +105,15 @@ LOG_LENGTH = 100
 class Follower:
     """A live module that is to have another version: what that is loaded from, and what lies between. `leaked`: names that stay.
 
+    `body` gives the code of the body, for an image that cannot be loaded here.
+
     `base` gives the namespace of the version before, None if the database has it no more.
     """
 
     name: str
     module: types.ModuleType
     image: ImageData
+    body: Callable[[], Body]
     persistent: Any
     spec: Any
     edit: Edit
@@ -209,10 +212,8 @@ class _Finder(Loader, MetaPathFinder):
         namespace["__builtins__"] = builtins.__dict__
         making = Making()
         with making:
-            if follower.image.state is not None:
-                pickling.load(follower.image.state, namespace, follower.persistent)
-            else:
-                exec(marshal.loads(follower.image.code), namespace)
+            if not imaging.fill(namespace, follower.name, follower.image, follower.persistent):
+                exec(marshal.loads(follower.image.code) if follower.image.code else follower.body().code, namespace)
         made = making.made()
         self.runs.append((follower, module, made))
         self.registered += [cls for cls in making.registered if id(cls) not in made]

@@ -9,48 +9,30 @@ from __future__ import annotations
 
 import sys
 import types
-import weakref
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
 
 from persistmod import classes, places
-from persistmod.changes import Changes
+from persistmod.dataplanning import DataPlanner
 from persistmod.datastate import IMPORT_SYSTEM
-from persistmod.deciding import CONTAINERS, Decider, FindBase, Neighbours
-from persistmod.dependence import Edit
 from persistmod.functions import built_in_attributes, contents
 from persistmod.merging import MISSING
-from persistmod.namespace import is_declared, vars_of
-from persistmod.pairing import Pair, Pairing, core_of, pair
-from persistmod.plans import Step
-from persistmod.typeflags import HEAP_TYPE, static_base
+from persistmod.namespace import vars_of
+from persistmod.pairing import Pair, core_of
 
-WEAK = (weakref.WeakKeyDictionary, weakref.WeakValueDictionary, weakref.WeakSet)
 _IMPLIED = frozenset(("__dict__", "__weakref__", "__module__", "_abc_impl", "__abstractmethods__"))
 _FROM_IMPORT = frozenset((*IMPORT_SYSTEM, "__name__", "__file__", "__package__"))
 
 
-class Planner(Decider):
+class Planner(DataPlanner):
     """Plans one module: `plan()`, then `steps` are for people, `changes` for `applying`, `removed` the names that went."""
 
-    def __init__(
-        self, module: str, live: dict[str, Any], scratch: dict[str, Any], made: dict[int, Any], edit: Edit, base: FindBase,
-        retired: dict[str, Any], neighbours: Neighbours, is_apart: Callable[[str], bool] = lambda name: False,
-    ) -> None:
-        super().__init__(module, live, scratch, made, edit, base, retired, neighbours)
-        self._is_apart = is_apart
-        apart = {key: path for key, path in self._paths.items() if is_apart(path.partition(".")[0])}
-        neighbours.new.update({key: f"{module}:{path}, new" for key, path in apart.items()})
-        self.pairing: Pairing = pair(self.old, self.new, is_apart)
-        self.pairing.partner.update(neighbours.modules)
-        self.changes = Changes(stands_for=self.pairing.partner)
-        self.steps: list[Step] = []
+    def __init__(self, *arguments: Any, **keywords: Any) -> None:
+        super().__init__(*arguments, **keywords)
         self.removed: list[str] = []
         self.removed_paths: list[str] = []
         self.replacement: Any = None
-        self._standing: set[int] = set()
-        self._overruled: set[str] = set()
 
     # The namespace
 
@@ -141,91 +123,6 @@ class Planner(Decider):
         elif type(current) is types.FunctionType and not callable(new):
             self.step(name, "refuse", f"it was a function and would become {_kind(new)}")
 
-    def step(self, name: str, action: str, reason: str, seen: str = "") -> None:
-        step = Step(name.partition(".<")[0], action, reason, seen)
-        is_made_for_a_class = "." in step.name and step.name not in self.edit.bound and action != "refuse"
-        if not is_made_for_a_class and step not in self.steps:
-            self.steps.append(step)
-
-    # Values
-
-    def _plan_value(
-        self, path: str, new: Any, current: Any, base: Callable[[dict[str, Any]], Any], bind: Callable[[Any], None]
-    ) -> None:
-        """Decide about data at one place, and have them bound, refilled or merged."""
-        decision = self.decide(path, new, current, base)
-        if decision == "take" and self.is_changed_since(current, base):
-            self._overruled.add(path)
-        if decision == "take" and not self._refill(path, new, current, base):
-            bind(new)
-        elif decision == "merge":
-            self._stand_for(new, current)
-            self.changes.merges.append((current, new, self.base_value(base)))
-            self.step(path, "update", "statements that work on it have changed", "the same object, with the new entries")
-        elif decision == "keep" and self._is_shared_no_more(new, current) and self.edit.affects(path):
-            self.taken.append(path)
-            bind(new)
-        elif decision == "keep":
-            if isinstance(new, WEAK) and (self.edit.affects(path) or self.edit.touches(path)):
-                self.changes.stale.append(current)
-            self._stand_for(new, current)
-            self._pair_instances(new, current)
-
-    def _is_shared_no_more(self, new: Any, current: Any) -> bool:
-        """Return whether a live object stands for another new one already."""
-        return id(new) in self.made and id(current) in self._standing and id(new) not in self.changes.stands_for
-
-    def _stand_for(self, new: Any, current: Any) -> None:
-        """Let the live object stand for the new one, if the body made that and it is of the same kind; definitions have been paired."""
-        if id(new) in self._paths:
-            return
-        if (id(new) in self.made or type(new) is object) and self._type(new) is type(current) and id(new) not in self.changes.stands_for:
-            self.changes.stands_for[id(new)] = current
-            self._standing.add(id(current))
-
-    def _type(self, new: Any) -> Any:
-        return self.pairing.partner.get(id(type(new)), type(new))
-
-    def _refill(self, path: str, new: Any, current: Any, base: Callable[[dict[str, Any]], Any]) -> bool:
-        """Have a live container or instance take the contents of the new one, so that its holders follow."""
-        if self._type(new) is not type(current) or id(new) not in self.made or id(new) in self.changes.stands_for:
-            return False
-        if self._is_apart(path):
-            return False
-        if type(current) not in CONTAINERS and not self._is_refillable(new, current):
-            return False
-        self._stand_for(new, current)
-        self._pair_instances(new, current)
-        self.changes.refills.append((current, new))
-        self.step(path, "update", "its statement or what it reads has changed", "the same object, with the new contents")
-        return True
-
-    def _is_refillable(self, new: Any, current: Any) -> bool:
-        """Return whether all that two instances differ in are attributes, slots and the contents of a container."""
-        kind = type(current)
-        if not is_declared(kind, self.module, self.live) or issubclass(kind, type):
-            return False
-        base: Any = static_base(kind)
-        if base in classes.BY_VALUE:
-            return bool(base.__eq__(new, current))
-        return base is object or base in CONTAINERS
-
-    def _pair_instances(self, new: Any, current: Any) -> None:
-        """Let instances of the module's classes inside live values stand for those in the same places of new ones."""
-        pending, seen = [(new, current)], set()
-        while pending:
-            after, before = pending.pop()
-            if id(after) in seen or id(after) not in self.made or not self._is_made_of_attributes(after):
-                continue
-            seen.add(id(after))
-            if self._type(after) is type(before):
-                self._stand_for(after, before)
-                held, inner = vars_of(before), vars_of(after)
-                pending += [(inner[name], held[name]) for name in inner if name in held]
-
-    def _is_made_of_attributes(self, value: Any) -> bool:
-        return bool(type(value).__flags__ & HEAP_TYPE) and not issubclass(type(value), type)
-
     # Functions
 
     def _plan_function(self, found: Pair) -> None:
@@ -302,6 +199,8 @@ class Planner(Decider):
         if self.edit.affects(found.path):
             self.taken.append(found.path)
             self._pair_composites(found)
+            known = _names_of(found.old)
+            self.changes.class_names += [(found.old, name, new) for name, new in _names_of(found.new) if (name, new) not in known]
         if (bases != found.old.__bases__ or metaclass is not type(found.old)) and self.edit.affects(found.path):
             self.changes.class_bases.append(found)
         for name, value in found.new.__dict__.items():
@@ -351,7 +250,8 @@ class Planner(Decider):
                 self.taken.append(path)
                 bind(new)
         elif self._is_in_place(new, current):
-            self._stand_for(new, current)
+            self.changes.stands_for.setdefault(id(new), current)
+            self._standing.add(id(current))
         elif core_of(new) is not None or core_of(current) is not None:
             if self.edit.affects(path) or (self.edit.affects_members(found.path) and not self._is_clients(path, new, current)):
                 self.taken.append(path)
@@ -384,6 +284,10 @@ class Planner(Decider):
         if path in self.edit.bound or is_generated or self.base_value(places.class_item(path)) is not MISSING:
             self.removed_paths.append(path)
             self.changes.class_attributes.append((found.old, name, MISSING))
+
+
+def _names_of(cls: type) -> list[tuple[str, str]]:
+    return [(name, type.__dict__[name].__get__(cls)) for name in ("__name__", "__qualname__")]
 
 
 def _kind(value: Any) -> str:

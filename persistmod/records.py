@@ -220,7 +220,7 @@ class PersistentModule(Imaged):
         spec = loading.spec_of(self)
         apart = following.apart_between(known, self.versions)
         made_from = partial(self._made_from, base, vars(module))
-        return following.Follower(self.name, module, image, self.persistent_object, spec, edit, self.leaks, made_from, apart)
+        return following.Follower(self.name, module, image, self.body, self.persistent_object, spec, edit, self.leaks, made_from, apart)
 
     def watch(self, module: types.ModuleType, is_closed: bool) -> None:
         """Have new versions followed, and the data of a closed module saved and taken back with the transactions of the connection."""

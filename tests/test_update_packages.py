@@ -126,6 +126,22 @@ def test_closure_of_another_module_that_left_the_source_is_kept(database):
     assert database.run("from pack import a; print(a.hook(), a.f())") == "1 2\n"
 
 
+def test_object_that_is_found_by_name_in_its_own_module_is_no_state(database):
+    a = """
+import importlib
+def find(module, name): return getattr(importlib.import_module(module), name)
+class Named:
+    def __init__(self, function): self.function = function
+    def __reduce__(self): return find, (self.function.__module__, self.function.__name__)
+"""
+    b = "from .a import Named\n@Named\ndef add(a): return a + {}\n"
+    with database.open() as registry:
+        update(registry, _="", a=a, b=b.format(1))
+        update(registry, a=a, b=b.format(2))
+        assert registry["pack.b"].run == "always"
+    assert database.run("from pack.b import add; print(add.function(1))") == "3\n"
+
+
 def test_leaks_may_refer_to_those_of_a_module_that_imports_theirs(database):
     mark = "def mark(): return 1\n"
     with database.open() as registry:

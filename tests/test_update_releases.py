@@ -228,3 +228,49 @@ COLORS = "import enum\nclass Color({}):\n    RED = 1\n    BLUE = 2\nfavourite = 
 def test_members_of_an_enumeration_with_another_layout_are_those_of_the_new_one(m, held):
     assert held.red is m.Color.RED is m.favourite and held.f() is m.Color.BLUE is m.f() and held.table == {m.Color.BLUE: 1}
     assert m.Color(1) is m.Color.RED and m.Color.RED < m.Color.BLUE
+
+
+NESTED = """
+    class Point:
+        def __init__(self, n): self.n = n
+    class Line:
+        def __init__(self, *points): self.start, self.end = points
+    own = Point({})
+    line = Line(Point({}), own)
+    twins = Line({})
+"""
+
+
+@edit(
+    NESTED.format(1, 2, "*[Point(3)] * 2"), NESTED.format(1, 20, "Point(30), Point(40)"),
+    held="line, start = m.line, m.line.start; m.own.n = 5", kept=True, fresh=False,
+)
+def test_instances_inside_an_instance_take_what_they_are_made_of_now(m, held):
+    assert m.line is held.line and m.line.start is held.start and held.start.n == 20
+    assert m.line.end is m.own and m.own.n == 5
+    assert (m.twins.start.n, m.twins.end.n) == (30, 40)
+
+
+@edit(
+    "from collections import namedtuple\nItem = namedtuple('_Item', 'a b')\nitem = Item(1, 2)\n",
+    "from collections import namedtuple\nItem = namedtuple('Item', 'a b')\nitem = Item(1, 2)\n",
+    held="item, Item = m.item, m.Item",
+)
+def test_class_has_the_name_that_its_statement_gives_it_now(m, held):
+    assert held.Item is m.Item and type(held.item) is m.Item
+    assert m.Item.__name__ == m.Item.__qualname__ == "Item" and repr(held.item) == "Item(a=1, b=2)"
+
+
+HOOKED = """
+    def _check(cls, other): return {}
+    _hook = classmethod(_check)
+    class A:
+        __subclasshook__ = _hook
+    class B:
+        __subclasshook__ = _hook
+"""
+
+
+@edit(HOOKED.format(1), HOOKED.format(2), held="A, B = m.A, m.B")
+def test_class_method_that_classes_share_stays_shared(m, held):
+    assert m._hook is vars(m.A)["__subclasshook__"] is vars(m.B)["__subclasshook__"] and held.A.__subclasshook__(int) == 2

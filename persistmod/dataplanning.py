@@ -1,0 +1,145 @@
+"""Planning data: what becomes of the value at one place, a global, an attribute, a cell.
+
+A live container or instance that is to be what a new one is takes its contents, so that whoever holds it follows; so do the instances
+inside it, which stand in the same places. What stands at a place of its own, too, is decided about there.
+"""
+
+from __future__ import annotations
+
+import weakref
+from collections.abc import Callable, Iterator
+from itertools import chain
+from typing import Any
+
+from persistmod import classes
+from persistmod.changes import Changes
+from persistmod.deciding import CONTAINERS, Decider, FindBase, Neighbours
+from persistmod.dependence import Edit
+from persistmod.namespace import is_declared, vars_of
+from persistmod.pairing import Pairing, pair
+from persistmod.plans import Step
+from persistmod.typeflags import HEAP_TYPE, static_base
+
+WEAK = (weakref.WeakKeyDictionary, weakref.WeakValueDictionary, weakref.WeakSet)
+
+
+class DataPlanner(Decider):
+    """Plans values: what it decides is in `steps` for people, in `changes` for `applying`."""
+
+    def __init__(
+        self, module: str, live: dict[str, Any], scratch: dict[str, Any], made: dict[int, Any], edit: Edit, base: FindBase,
+        retired: dict[str, Any], neighbours: Neighbours, is_apart: Callable[[str], bool] = lambda name: False,
+    ) -> None:
+        super().__init__(module, live, scratch, made, edit, base, retired, neighbours)
+        self._is_apart = is_apart
+        apart = {key: path for key, path in self._paths.items() if is_apart(path.partition(".")[0])}
+        neighbours.new.update({key: f"{module}:{path}, new" for key, path in apart.items()})
+        self.pairing: Pairing = pair(self.old, self.new, is_apart)
+        self.pairing.partner.update(neighbours.modules)
+        self.changes = Changes(stands_for=self.pairing.partner)
+        self.steps: list[Step] = []
+        self._standing: set[int] = set()
+        self._places: set[int] | None = None
+        self._overruled: set[str] = set()
+
+    def step(self, name: str, action: str, reason: str, seen: str = "") -> None:
+        step = Step(name.partition(".<")[0], action, reason, seen)
+        is_made_for_a_class = "." in step.name and step.name not in self.edit.bound and action != "refuse"
+        if not is_made_for_a_class and step not in self.steps:
+            self.steps.append(step)
+
+    def _plan_value(
+        self, path: str, new: Any, current: Any, base: Callable[[dict[str, Any]], Any], bind: Callable[[Any], None]
+    ) -> None:
+        """Decide about data at one place, and have them bound, refilled or merged."""
+        decision = self.decide(path, new, current, base)
+        if decision == "take" and self.is_changed_since(current, base):
+            self._overruled.add(path)
+        if decision == "take" and not self._refill(path, new, current, base):
+            bind(new)
+        elif decision == "merge":
+            self._stand_for(new, current)
+            self.changes.merges.append((current, new, self.base_value(base)))
+            self.step(path, "update", "statements that work on it have changed", "the same object, with the new entries")
+        elif decision == "keep" and self._is_shared_no_more(new, current) and self.edit.affects(path):
+            self.taken.append(path)
+            bind(new)
+        elif decision == "keep":
+            if isinstance(new, WEAK) and (self.edit.affects(path) or self.edit.touches(path)):
+                self.changes.stale.append(current)
+            self._stand_for(new, current)
+            self._pair_instances(new, current)
+
+    def _is_shared_no_more(self, new: Any, current: Any) -> bool:
+        """Return whether a live object stands for another new one already."""
+        return id(new) in self.made and id(current) in self._standing and id(new) not in self.changes.stands_for
+
+    def _stand_for(self, new: Any, current: Any) -> None:
+        """Let the live object stand for the new one, if the body made that and it is of the same kind; definitions have been paired."""
+        if id(new) in self._paths:
+            return
+        if (id(new) in self.made or type(new) is object) and self._type(new) is type(current) and id(new) not in self.changes.stands_for:
+            self.changes.stands_for[id(new)] = current
+            self._standing.add(id(current))
+
+    def _type(self, new: Any) -> Any:
+        return self.pairing.partner.get(id(type(new)), type(new))
+
+    def _refill(self, path: str, new: Any, current: Any, base: Callable[[dict[str, Any]], Any]) -> bool:
+        """Have a live container or instance take the contents of the new one, so that its holders follow."""
+        if self._type(new) is not type(current) or id(new) not in self.made or id(new) in self.changes.stands_for:
+            return False
+        if self._is_apart(path):
+            return False
+        if type(current) not in CONTAINERS and not self._is_refillable(new, current):
+            return False
+        for after, before in self._instances_in(new, current, {*self._standing, *self._placed()}):
+            is_open = id(after) not in self._placed() and id(after) not in self.changes.stands_for
+            if is_open and self._is_refillable(after, before):
+                self._stand_for(after, before)
+                self.changes.refills.append((before, after))
+        self._stand_for(new, current)
+        self.changes.refills.append((current, new))
+        self.step(path, "update", "its statement or what it reads has changed", "the same object, with the new contents")
+        return True
+
+    def _placed(self) -> set[int]:
+        """Return the ids of what stands at places of its own, in the namespaces and classes of both versions: that is decided there."""
+        if self._places is None:
+            classes = [cls for found in self.pairing.classes for cls in (found.old, found.new)]
+            namespaces = (self.live, self.scratch, *(cls.__dict__ for cls in classes))
+            self._places = set(map(id, chain.from_iterable(namespace.values() for namespace in namespaces)))
+        return self._places
+
+    def _is_refillable(self, new: Any, current: Any) -> bool:
+        """Return whether all that two instances differ in are attributes, slots and the contents of a container."""
+        kind = type(current)
+        if not is_declared(kind, self.module, self.live) or issubclass(kind, type):
+            return False
+        base: Any = static_base(kind)
+        if base in classes.BY_VALUE:
+            return bool(base.__eq__(new, current))
+        return base is object or base in CONTAINERS
+
+    def _pair_instances(self, new: Any, current: Any) -> None:
+        """Let instances of the module's classes inside live values stand for those in the same places of new ones."""
+        for after, before in self._instances_in(new, current, set()):
+            self._stand_for(after, before)
+
+    def _instances_in(self, new: Any, current: Any, taken: set[int]) -> Iterator[tuple[Any, Any]]:
+        """Yield the instances inside a new value with those in the same places of a live one; none of `taken`, and none twice."""
+        pending, seen = [(new, current)], set()
+        while pending:
+            after, before = pending.pop()
+            if id(after) in seen or id(after) not in self.made or not self._is_made_of_attributes(after):
+                continue
+            seen.add(id(after))
+            if self._type(after) is type(before):
+                if after is not new and id(before) not in taken:
+                    taken.add(id(before))
+                    yield after, before
+                held, inner = vars_of(before), vars_of(after)
+                pending += [(inner[name], held[name]) for name in inner if name in held]
+
+    def _is_made_of_attributes(self, value: Any) -> bool:
+        return bool(type(value).__flags__ & HEAP_TYPE) and not issubclass(type(value), type)
