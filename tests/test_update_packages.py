@@ -142,6 +142,18 @@ class Named:
     assert database.run("from pack.b import add; print(add.function(1))") == "3\n"
 
 
+def test_star_import_from_a_package_that_stays_finds_its_modules_that_run_again(database):
+    inner = {"pack.inner": "from pack.inner.a import *\n", "pack.inner.a": "def f(): return {}\n"}
+    sources = {"pack": "from pack.inner import *\nx = {}\n", **inner}
+    with database.open() as registry:
+        for number in (1, 2):
+            registry.update_many({name: text.format(number) for name, text in sources.items()}, packages=["pack", "pack.inner"])
+            transaction.commit()
+        pack = registry["pack"].module
+        assert (pack.f(), pack.x) == (2, 2) and pack.a is sys.modules["pack.inner.a"]
+    assert database.run("import pack; print(pack.f(), pack.x, pack.a.__name__)") == "2 2 pack.inner.a\n"
+
+
 def test_leaks_may_refer_to_those_of_a_module_that_imports_theirs(database):
     mark = "def mark(): return 1\n"
     with database.open() as registry:
