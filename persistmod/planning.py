@@ -140,7 +140,7 @@ class Planner(DataPlanner):
         if found.old.__code__ != found.new.__code__ or attributes or written:
             self.changes.functions.append((found, attributes, written))
             if found.old.__code__.co_code != found.new.__code__.co_code or self.edit.affects(found.path):
-                self.step(found.path, "update", "its source has changed", "the same function, with the new code")
+                self.step(found.path, "update", self.edit.reason(found.path), "the same function, with the new code")
 
     def _forward(self, found: Pair, reason: str) -> None:
         self.changes.functions.append((Pair(found.path, found.old, found.new, False, reason), [], []))
@@ -212,7 +212,7 @@ class Planner(DataPlanner):
         if "_abc_impl" in found.old.__dict__ and "_abc_impl" in found.new.__dict__:
             self._plan_registry(found)
         if len(self.changes.class_attributes) + len(self.changes.class_bases) > before or self.edit.affects(found.path):
-            self.step(found.path, "update", "its source has changed", "the same class; its instances have the new members")
+            self.step(found.path, "update", self.edit.reason(found.path), "the same class; its instances have the new members")
 
     def _pair_composites(self, found: Pair) -> None:
         """Let the members of a flag that were made when somebody asked for them be those that the new class makes of their values."""

@@ -343,3 +343,12 @@ def test_plan_says_where_both_changed(tmp_path):
         plan = persistmod.plan("shop", "x = 2\ntable = [3]\ny = 2\n")
         said = {step.name: "at run time it had changed, too" in step.reason for step in plan.steps}
         assert said == {"x": True, "table": True, "y": False}
+
+
+def test_plan_tells_a_changed_definition_from_one_that_reads_what_changed(tmp_path):
+    source = "N = {}\nclass A:\n    def f(self): return N\nclass B:\n    def f(self): return 1\nclass C(B): pass\ndef g(): return {}\n"
+    with Database(tmp_path).open() as registry:
+        registry.add("shop", source.format(1, 2))
+        plan = persistmod.plan("shop", source.format(2, 3).replace("return 1", "return 10"))
+        reasons = {step.name: step.reason.removesuffix(" has changed") for step in plan.steps if step.action == "update"}
+        assert reasons == {"A": "what it reads", "B": "its source", "B.f": "its source", "C": "what it reads", "g": "its source"}
