@@ -127,7 +127,8 @@ class Planner(DataPlanner):
 
     def _plan_function(self, found: Pair) -> None:
         if not found.keeps:
-            self._forward(found, found.reason)
+            if found.old.__globals__ is self.live or self.edit.affects(found.path):
+                self._forward(found, found.reason)
             return
         attributes = self._function_attributes(found)
         cells = list(self._cells(found))

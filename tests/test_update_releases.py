@@ -274,3 +274,72 @@ HOOKED = """
 @edit(HOOKED.format(1), HOOKED.format(2), held="A, B = m.A, m.B")
 def test_class_method_that_classes_share_stays_shared(m, held):
     assert m._hook is vars(m.A)["__subclasshook__"] is vars(m.B)["__subclasshook__"] and held.A.__subclasshook__(int) == 2
+
+
+GENERATED_METHODS = """
+    def generate(cls):
+        namespace = {{"LIMIT": cls.LIMIT}}
+        exec("def is_full(self, n): return n >= LIMIT{}", namespace)
+        cls.is_full = namespace["is_full"]
+        cls.is_full.__module__, cls.is_full.__qualname__ = cls.__module__, cls.__qualname__ + ".is_full"
+        return cls
+    @generate
+    class Box:
+        LIMIT = {}
+    @generate
+    class Other:
+        LIMIT = 1
+"""
+
+
+@edit(
+    GENERATED_METHODS.format("", 2), GENERATED_METHODS.format("", 5),
+    held="is_full = m.Box.is_full; bound = m.Box().is_full; o = m.Other.is_full",
+)
+def test_held_method_made_in_a_namespace_of_its_own_calls_the_new_one(m, held):
+    assert [held.is_full(None, n) for n in (2, 5)] == [held.bound(n) for n in (2, 5)] == [False, True]
+    assert held.o is m.Other.is_full and held.o.__code__.co_argcount == 2
+
+
+@edit(GENERATED_METHODS.format("", 2), GENERATED_METHODS.format(" + 1", 2), GENERATED_METHODS.format(" + 2", 2), held="o = m.Other.is_full")
+def test_held_method_follows_the_generator(m, held):
+    assert not held.o(None, 2) and held.o(None, 3) and m.Box().is_full(4)
+
+
+SENTINEL = """
+    class _Nothing:
+        def __repr__(self): return "{}"
+    NOTHING = _Nothing()
+    del _Nothing
+    def f(default=NOTHING): return default is NOTHING
+    class C:
+        def get(self, default=NOTHING): return {}
+"""
+
+
+@edit(SENTINEL.format("nothing", 1), SENTINEL.format("Nothing", "default is NOTHING"), held="f, get, NOTHING = m.f, m.C().get, m.NOTHING")
+def test_sentinel_of_a_class_that_has_no_name_any_more_is_one(m, held):
+    assert held.NOTHING is m.NOTHING and held.f() and m.f() and m.C().get() and held.get() and repr(held.NOTHING) == "Nothing"
+
+
+@edit(SENTINEL.format("nothing", 1), SENTINEL.format("nothing", "default is NOTHING"), held="f, get, NOTHING = m.f, m.C().get, m.NOTHING")
+def test_sentinel_of_a_class_that_has_no_name_any_more_stays(m, held):
+    assert held.NOTHING is m.NOTHING and held.f() and m.f() and m.C().get() and held.get()
+
+
+SLOTLESS = """
+    import enum, gc
+    {}
+    def f(a, b=NOTHING): return b is NOTHING
+    pairs = {{"a": (1, (NOTHING,))}}
+"""
+
+
+@edit(
+    SLOTLESS.format("class Nothing:\n        __slots__ = ()\n    NOTHING = Nothing()"),
+    SLOTLESS.format("class Nothing(enum.Enum):\n        NOTHING = 1\n    NOTHING = Nothing.NOTHING"),
+    held="import gc; f, table = m.f, {'own': ((m.NOTHING,),)}; gc.collect()",
+)
+def test_sentinel_whose_class_becomes_an_enumeration(m, held):
+    assert held.f is m.f and held.f(1) and m.pairs["a"][1][0] is m.NOTHING
+    assert type(held.table["own"][0][0]) is m.Nothing
