@@ -89,6 +89,8 @@ class Ready:
                 writes.set_by(type.__dict__["__bases__"], cls, bases)
             if metaclass is not type(cls):
                 writes.set_by(object.__dict__["__class__"], cls, metaclass)
+        for cls, name, value in self.planner.changes.class_names:
+            writes.set_by(type.__dict__[name], cls, value)
         for cls, name, value in self.class_attributes:
             writes.delete_class_attribute(cls, name) if value is MISSING else writes.set_class_attribute(cls, name, value)
         for current, kind, held, attributes in self.refills:

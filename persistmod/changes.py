@@ -19,6 +19,7 @@ class Changes:
     functions: list[tuple[Pair, list[tuple[str, Any]], list[tuple[types.CellType, types.CellType]]]] = field(default_factory=Notes)
     attributes: list[tuple[Any, str, Any]] = field(default_factory=Notes)
     class_attributes: list[tuple[type, str, Any]] = field(default_factory=Notes)
+    class_names: list[tuple[type, str, str]] = field(default_factory=Notes)
     class_bases: list[Pair] = field(default_factory=Notes)
     registries: list[tuple[type, list[type]]] = field(default_factory=Notes)
     refills: list[tuple[Any, Any]] = field(default_factory=Notes)

@@ -167,7 +167,7 @@ def raw_state(instance: Any) -> Raw | None:
     if base is object:
         return Raw(object, (), attributes, slots, None)
     if base in BY_VALUE:
-        return Raw(base, _value(instance, base), attributes, slots, None)
+        return Raw(base, value_of(instance, base), attributes, slots, None)
     if base in _BY_CONTENTS:
         function, kind = _BY_CONTENTS[base]
         contents: Any = dict(base.items(instance)) if kind is dict else kind(kind.__iter__(instance))
@@ -250,7 +250,8 @@ def parts(raw: Raw, cls: type) -> list[tuple[dict[Any, Any], Slots]]:
 _CONSTRUCTORS = ("__new__", "__init__", "__reduce__", "__reduce_ex__", "__getstate__", "__setstate__")
 
 
-def _value(instance: Any, base: Any) -> tuple[Any, ...]:
+def value_of(instance: Any, base: Any) -> tuple[Any, ...]:
+    """Return the arguments that make the value of an instance again, for one of the types of `BY_VALUE`."""
     if base is complex:
         return (complex.__complex__(instance),)
     if base in (tuple, frozenset):

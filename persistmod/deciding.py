@@ -17,7 +17,7 @@ from persistmod import holders
 from persistmod.bookkeeping import Account
 from persistmod.dependence import Edit
 from persistmod.merging import MISSING, Comparison, paths_of
-from persistmod.namespace import is_declared
+from persistmod.namespace import has_own_globals, is_declared
 from persistmod.pairing import Side
 
 FindBase = Callable[[], dict[str, Any] | None]
@@ -67,7 +67,8 @@ class Decider:
     def _is_own_of_old(self, value: Any) -> bool:
         """Return whether an object of the live module was made by its body: what can be imported from elsewhere was not."""
         if type(value) is types.FunctionType:
-            return value.__globals__ is self.live or "<locals>" in value.__code__.co_qualname
+            is_own = value.__globals__ is self.live or "<locals>" in value.__code__.co_qualname
+            return is_own or (has_own_globals(value) and is_declared(value, self.module, self.live))
         return not issubclass(type(value), type) or is_declared(value, self.module, self.live)
 
     def decide(self, path: str, new: Any, current: Any, base: Callable[[dict[str, Any]], Any]) -> str:

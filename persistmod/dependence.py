@@ -37,21 +37,33 @@ class Statement:
 
 @dataclass(frozen=True, slots=True)
 class Edit:
-    """What lies between two versions of a source: the paths that are affected, and the names that are touched."""
+    """What lies between two versions of a source: the paths that are affected, and the names that are touched.
+
+    `changed` are those of the affected paths that a statement binds which came, went or changed itself.
+    """
 
     affected: frozenset[str]
     touched: frozenset[str]
     bound: frozenset[str]
+    changed: frozenset[str] = frozenset()
 
     def affects(self, path: str) -> bool:
         """Return whether what stands at a path may be another value; what no statement binds goes with the class it stands in.
 
-        Like a name that no statement shows, it goes with what may bind any name, too.
+        A name that no statement shows goes with those that may bind any name; so does what stands in a class that these work on.
         """
-        known = path
-        while known not in self.bound and "." in known:
-            known = known.rpartition(".")[0]
-        return known in self.affected or (path not in self.bound and "*" in self.affected)
+        known = self._bound_path(path)
+        is_open = known not in self.bound or (known != path and self.touches(path))
+        return known in self.affected or (is_open and "*" in self.affected)
+
+    def reason(self, path: str) -> str:
+        """Return in words why something that is affected is."""
+        return "its source has changed" if self._bound_path(path) in self.changed else "what it reads has changed"
+
+    def _bound_path(self, path: str) -> str:
+        while path not in self.bound and "." in path:
+            path = path.rpartition(".")[0]
+        return path
 
     def affects_members(self, path: str) -> bool:
         """Return whether a class may have made something else of what its unchanged statements bind."""
@@ -74,11 +86,12 @@ def edit(before: str, after: Body, imported: frozenset[str], names: Container[st
     if any(statement.text.startswith("from __future__ ") for statement in changed):
         known.parse_all()
         changed = known.statements
-    affected = _closure(imported.union(*(statement.binds for statement in changed)), known.bound_by_readers)
+    rebound = frozenset().union(*(statement.binds for statement in changed))
+    affected = _closure(imported | rebound, known.bound_by_readers)
     at_work = {statement for statement in known.statements if statement in changed or (statement.binds | statement.reads) & affected}
     read = frozenset().union(*(statement.reads for statement in at_work))
     touched = _closure(_at_module_level(read, names), lambda path: _at_module_level(known.read_by_binders(path), names))
-    return Edit(affected, touched, frozenset().union(*(statement.binds for statement in known.statements)))
+    return Edit(affected, touched, frozenset().union(*(statement.binds for statement in known.statements)), rebound)
 
 
 def _at_module_level(paths: Iterable[str], names: Container[str]) -> set[str]:

@@ -15,12 +15,12 @@ import importlib.util
 import marshal
 import sys
 import types
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.abc import Loader, MetaPathFinder
 from typing import Any
 
-from persistmod import applying, islands, loading, pickling, together
+from persistmod import applying, imaging, islands, loading, pickling, together
 from persistmod.contents import Leak
 from persistmod.deciding import FindBase, Neighbours
 from persistmod.dependence import Edit
@@ -28,7 +28,7 @@ from persistmod.imaging import ImageData
 from persistmod.making import Making
 from persistmod.planning import Planner
 from persistmod.scratch import standing_aside
-from persistmod.source import current_tag
+from persistmod.source import Body, current_tag
 from persistmod.state import State
 from persistmod.writes import Writes
 
@@ -105,12 +105,15 @@ LOG_LENGTH = 100
 class Follower:
     """A live module that is to have another version: what that is loaded from, and what lies between. `leaked`: names that stay.
 
+    `body` gives the code of the body, for an image that cannot be loaded here.
+
     `base` gives the namespace of the version before, None if the database has it no more.
     """
 
     name: str
     module: types.ModuleType
     image: ImageData
+    body: Callable[[], Body]
     persistent: Any
     spec: Any
     edit: Edit
@@ -209,10 +212,8 @@ class _Finder(Loader, MetaPathFinder):
         namespace["__builtins__"] = builtins.__dict__
         making = Making()
         with making:
-            if follower.image.state is not None:
-                pickling.load(follower.image.state, namespace, follower.persistent)
-            else:
-                exec(marshal.loads(follower.image.code), namespace)
+            if not imaging.fill(namespace, follower.name, follower.image, follower.persistent):
+                exec(marshal.loads(follower.image.code) if follower.image.code else follower.body().code, namespace)
         made = making.made()
         self.runs.append((follower, module, made))
         self.registered += [cls for cls in making.registered if id(cls) not in made]
@@ -226,12 +227,15 @@ def leaked(leak: Leak, live: dict[str, Any]) -> dict[str, Any]:
         pickling.load(State(*stored), found)
         return found
     for name, text in leak.texts.items():
-        exec(compile(text, f"<persistmod>/leaked/{name}", "exec", dont_inherit=True), live, found)
+        try:
+            exec(compile(text, f"<persistmod>/leaked/{name}", "exec", dont_inherit=True), live, found)
+        except Exception as error:  # a text out of its place may raise anything
+            raise NameError(f"{name!r} left the source and cannot be made again: {error}", name=name) from error
     return found
 
 
-def restore_leaks(leaks: Mapping[str, Leak], live: dict[str, Any]) -> AttributeError | None:
-    """Bind what left the source of a module, what refers to other leaks after them; return the error of what refers to one elsewhere."""
+def restore_leaks(leaks: Mapping[str, Leak], live: dict[str, Any]) -> Exception | None:
+    """Bind what left the source of a module, what refers to other leaks after them; return the error of what cannot be made again (yet)."""
     pending = list(dict.fromkeys(leaks.values()))
     while pending:
         missing = [(leak, error) for leak in pending if (error := _restore_leak(leak, leaks, live)) is not None]
@@ -241,11 +245,11 @@ def restore_leaks(leaks: Mapping[str, Leak], live: dict[str, Any]) -> AttributeE
     return None
 
 
-def _restore_leak(leak: Leak, leaks: Mapping[str, Leak], live: dict[str, Any]) -> AttributeError | None:
+def _restore_leak(leak: Leak, leaks: Mapping[str, Leak], live: dict[str, Any]) -> Exception | None:
     names = [name for name, kept in leaks.items() if kept is leak and name not in live]
     try:
         found = leaked(leak, live) if names else {}
-    except AttributeError as error:
+    except (AttributeError, ImportError, NameError) as error:
         return error
     live.update({name: found[name] for name in names if name in found})
     return None

@@ -10,18 +10,21 @@ from __future__ import annotations
 import builtins
 import marshal
 import pickletools
+import sys
+import threading
 import types
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import astuple, dataclass, replace
 from itertools import islice
 from typing import Any
 
-from persistmod import pickling, tables
+from persistmod import pickling, rebuilding, tables
 from persistmod.aside import ENOUGH_REASONS, Observation
 from persistmod.errors import ConversionError
 from persistmod.making import Making
 from persistmod.source import ImportStatement
-from persistmod.state import Dump, ImportStep, State
+from persistmod.state import Dump, ImportStep, State, is_submodule
 
 ONCE, ALWAYS = "once", "always"
 
@@ -90,15 +93,58 @@ def always(code: types.CodeType, reason: str) -> ImageData:
     return ImageData(ALWAYS, reason, marshal.dumps(code), None)
 
 
+def fill(namespace: dict[str, Any], module: str, image: ImageData, persistent: Callable[[str], Any]) -> bool:
+    """Load the state of an image; False, with the namespace as before but for submodules, if what it refers to is not what it was."""
+    before = dict(namespace)
+    if image.state is None:
+        return False
+    try:
+        pickling.load(image.state, namespace, persistent)
+    except (ImportError, AttributeError, TypeError, LookupError, ValueError, rebuilding.Outdated):
+        submodules = {name: value for name, value in namespace.items() if is_submodule(module, name, value)}
+        namespace.clear()
+        namespace.update(before | submodules)  # those are imported, and an import that finds them does not bind them again
+        return False
+    return True
+
+
 def prove(dump: Dump, observation: Observation) -> None:
-    """Load a state beside the live module and walk it again; a difference is a ConversionError that names the place."""
+    """Load a state beside the live module and walk it again; a difference is a ConversionError that names the place.
+
+    Who asks for the module meanwhile finds what is there already, as in an import.
+    """
     namespace = dict(observation.import_attributes)
-    again = load_and_dump(dump.state, replace(observation, namespace=namespace), dump.persistent.__getitem__)
+    with _seen_as(observation, namespace):
+        again = load_and_dump(dump.state, replace(observation, namespace=namespace), dump.persistent.__getitem__)
     offset = difference(dump.state, again.state)
     if offset is not None:
         where = dump.path_at(offset)
         problem = f"module {observation.module!r}: {where}: it is not the same when it is loaded again"
         raise ConversionError(problem, module=observation.module, name=where)
+
+
+@contextmanager
+def _seen_as(observation: Observation, namespace: dict[str, Any]) -> Iterator[None]:
+    """Show this thread another namespace as that of the module that was observed."""
+    module = sys.modules.get(observation.module)
+    if type(module) is not types.ModuleType or vars(module) is not observation.namespace:
+        yield
+        return
+    thread = threading.get_ident()
+
+    def get(module: types.ModuleType, name: str) -> Any:
+        if threading.get_ident() != thread or name == "__class__":
+            return types.ModuleType.__getattribute__(module, name)
+        try:
+            return namespace if name == "__dict__" else namespace[name]
+        except KeyError:
+            raise AttributeError(f"module {observation.module!r} has no attribute {name!r}", name=name, obj=module) from None
+
+    module.__class__ = type("module", (types.ModuleType,), {"__slots__": (), "__getattribute__": get})
+    try:
+        yield
+    finally:
+        module.__class__ = types.ModuleType
 
 
 def load_and_dump(state: State, observation: Observation, persistent: Callable[[str], Any]) -> Dump:

@@ -26,14 +26,13 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from persistmod import imaging, livedata, pickling, rebuilding
+from persistmod import imaging, livedata
 from persistmod.aside import Observer
 from persistmod.errors import OtherModuleError
 from persistmod.imaging import ImageData
 from persistmod.namespace import CONTRIBUTES
 from persistmod.resources import Holder, PackageFiles, ResourceReader
-from persistmod.source import Body, current_tag, to_text
-from persistmod.state import is_submodule
+from persistmod.source import Body, current_tag
 from persistmod.watching import AS_ADDED
 
 ROOT = "<persistmod>"
@@ -58,7 +57,7 @@ class Record(Holder, Protocol):
     @property
     def script(self) -> Script | None: ...
     @property
-    def running_source(self) -> bytes: ...
+    def running_source(self) -> str | None: ...
     def body(self) -> Body: ...
     @property
     def registry(self) -> Mapping[str, Record] | None: ...
@@ -240,7 +239,7 @@ def withdraw_source(record: Record) -> None:
 
 
 def _text(record: Record) -> str | None:
-    return to_text(record.running_source, record.name) if record.has_source else None
+    return record.running_source
 
 
 class RecordLoader(importlib.abc.InspectLoader):
@@ -348,21 +347,10 @@ class ImageLoader(RecordLoader):
                 self._loaded(module, image)
 
     def fill(self, module: types.ModuleType, image: ImageData) -> bool:
-        """Load the state; False, with the namespace as before but for submodules, if what it refers to is not what it was."""
-        namespace = module.__dict__
-        before = dict(namespace)
-        if image.state is None:
-            return False
-        namespace["__builtins__"] = builtins.__dict__
-        try:
-            with collector_off():
-                pickling.load(image.state, namespace, self._persistent_object)
-        except (ImportError, AttributeError, TypeError, LookupError, ValueError, rebuilding.Outdated):
-            submodules = {name: value for name, value in namespace.items() if is_submodule(self.name, name, value)}
-            namespace.clear()
-            namespace.update(before | submodules)  # those are imported, and an import that finds them does not bind them again
-            return False
-        return True
+        """Load the state, see `imaging.fill`."""
+        module.__dict__["__builtins__"] = builtins.__dict__
+        with collector_off():
+            return imaging.fill(module.__dict__, self.name, image, self._persistent_object)
 
     def _persistent_object(self, path: str) -> Any:
         return self.record.persistent_object(path)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import keyword
+import sys
 import types
 from typing import Any
 
@@ -48,6 +49,12 @@ def is_declared(value: Any, module: str, namespace: dict[str, Any]) -> bool:
         return False
     contributed = namespace.get(CONTRIBUTES)
     return contributed is None or value.__qualname__.partition(".")[0] in contributed
+
+
+def has_own_globals(function: types.FunctionType) -> bool:
+    """Return whether a function was made by `exec` in a dictionary that is the namespace of no module."""
+    module = sys.modules.get(function.__globals__.get("__name__", ""))
+    return module is None or vars_of(module) is not function.__globals__
 
 
 def vars_of(value: Any) -> dict[str, Any]:

@@ -107,11 +107,26 @@ def pair(old: Side, new: Side, is_apart: Callable[[str], bool]) -> Pairing:
     for name, value in new_definitions.items():
         if name in old_definitions and not is_apart(name):
             pending.append((name, old_definitions[name], value))
+    _pair_all(pending, old, new, found)
+    known = {id(each.old) for each in found.classes}
+    classes = (each for each in _classes_of_values(old, new) if id(each[1]) not in known and not is_apart(each[0].partition(".")[0]))
+    _pair_all(deque(classes), old, new, found)
+    return found
+
+
+def _pair_all(pending: deque[tuple[str, Any, Any]], old: Side, new: Side, found: Pairing) -> None:
     while pending:
         path, was, now = pending.popleft()
         if was is not now and not found.knows(was, now):
             pending.extend(_pair(path, was, now, old, new, found))
-    return found
+
+
+def _classes_of_values(old: Side, new: Side) -> Iterator[tuple[str, type, type]]:
+    """Yield the classes of what stands under one name in both versions, if they go by one name: it may be nowhere any more."""
+    for name, value in new.namespace.items():
+        now, was = type(value), type(old.namespace.get(name))
+        if was is not now and now.__module__ == was.__module__ == new.module and now.__qualname__ == was.__qualname__:
+            yield f"{name}.__class__", was, now
 
 
 def _pair(path: str, was: Any, now: Any, old: Side, new: Side, found: Pairing) -> Iterator[tuple[str, Any, Any]]:

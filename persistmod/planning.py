@@ -10,14 +10,12 @@ from __future__ import annotations
 import sys
 import types
 import weakref
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
 
 from persistmod import classes, places
 from persistmod.datastate import IMPORT_SYSTEM
-from persistmod.deciding import FindBase, Neighbours
-from persistmod.dependence import Edit
 from persistmod.functions import built_in_attributes, contents
 from persistmod.merging import MISSING
 from persistmod.namespace import vars_of
@@ -33,11 +31,8 @@ _FROM_IMPORT = frozenset((*IMPORT_SYSTEM, "__name__", "__file__", "__package__")
 class Planner(Values):
     """Plans one module: `plan()`, then `steps` are for people, `changes` for `applying`, `removed` the names that went."""
 
-    def __init__(
-        self, module: str, live: dict[str, Any], scratch: dict[str, Any], made: dict[int, Any], edit: Edit, base: FindBase,
-        retired: dict[str, Any], neighbours: Neighbours, is_apart: Callable[[str], bool] = lambda name: False,
-    ) -> None:
-        super().__init__(module, live, scratch, made, edit, base, retired, neighbours, is_apart)
+    def __init__(self, *arguments: Any, **keywords: Any) -> None:
+        super().__init__(*arguments, **keywords)
         self.removed: list[str] = []
         self.replacement: Any = None
 
@@ -137,7 +132,8 @@ class Planner(Values):
 
     def _plan_function(self, found: Pair) -> None:
         if not found.keeps:
-            self._forward(found, found.reason)
+            if found.old.__globals__ is self.live or self.edit.affects(found.path):
+                self._forward(found, found.reason)
             return
         attributes = self._function_attributes(found)
         cells = list(self._cells(found))
@@ -150,7 +146,7 @@ class Planner(Values):
         if found.old.__code__ != found.new.__code__ or attributes or written:
             self.changes.functions.append((found, attributes, written))
             if found.old.__code__.co_code != found.new.__code__.co_code or self.edit.affects(found.path):
-                self.step(found.path, "update", "its source has changed", "the same function, with the new code")
+                self.step(found.path, "update", self.edit.reason(found.path), "the same function, with the new code")
 
     def _forward(self, found: Pair, reason: str) -> None:
         self.changes.functions.append((Pair(found.path, found.old, found.new, False, reason), [], []))
@@ -213,6 +209,8 @@ class Planner(Values):
         if self.edit.affects(found.path):
             self.taken.append(found.path)
             self._pair_composites(found)
+            known = _names_of(found.old)
+            self.changes.class_names += [(found.old, name, new) for name, new in _names_of(found.new) if (name, new) not in known]
         if (bases != found.old.__bases__ or metaclass is not type(found.old)) and self.edit.affects(found.path):
             self.changes.class_bases.append(found)
         for name, value in found.new.__dict__.items():
@@ -224,7 +222,7 @@ class Planner(Values):
         if "_abc_impl" in found.old.__dict__ and "_abc_impl" in found.new.__dict__:
             self._plan_registry(found)
         if len(self.changes.class_attributes) + len(self.changes.class_bases) > before or self.edit.affects(found.path):
-            self.step(found.path, "update", "its source has changed", "the same class; its instances have the new members")
+            self.step(found.path, "update", self.edit.reason(found.path), "the same class; its instances have the new members")
 
     def _pair_composites(self, found: Pair) -> None:
         """Let the members of a flag that were made when somebody asked for them be those that the new class makes of their values."""
@@ -262,7 +260,8 @@ class Planner(Values):
                 self.taken.append(path)
                 bind(new)
         elif self._is_in_place(new, current):
-            self._stand_for(new, current)
+            self.changes.stands_for.setdefault(id(new), current)
+            self._standing.add(id(current))
         elif core_of(new) is not None or core_of(current) is not None:
             if self.edit.affects(path) or (self.edit.affects_members(found.path) and not self._is_clients(path, new, current)):
                 self.taken.append(path)
@@ -295,6 +294,10 @@ class Planner(Values):
         if path in self.edit.bound or is_generated or self.base_value(places.class_item(path)) is not MISSING:
             self.removed_paths.append(path)
             self.changes.class_attributes.append((found.old, name, MISSING))
+
+
+def _names_of(cls: type) -> list[tuple[str, str]]:
+    return [(name, type.__dict__[name].__get__(cls)) for name in ("__name__", "__qualname__")]
 
 
 def _kind(value: Any) -> str:

@@ -32,7 +32,7 @@ from persistmod.errors import PersistmodError
 from persistmod.imaging import ImageData
 from persistmod.importer import RegistryFinder
 from persistmod.loading import ImageLoader, Record, Script, entry_of
-from persistmod.source import Body, compile_source, current_tag
+from persistmod.source import Body, compile_source, current_tag, to_text
 from persistmod.state import Dump, State
 
 # Called with (steps done, steps in all, name of the module that is next).
@@ -59,8 +59,8 @@ class Payload:
     _p_jar: None = None
 
     @property
-    def running_source(self) -> bytes:
-        return self.source_bytes
+    def running_source(self) -> str | None:
+        return to_text(self.source_bytes, self.name) if self.has_source else None
 
     def image(self, tag: str) -> ImageData | None:
         return self.image_data

@@ -20,6 +20,8 @@ from dataclasses import astuple
 from functools import partial
 from typing import Any
 
+from ZODB.POSException import ConnectionStateError
+
 from persistmod import datastate, following, imaging, livedata, loading, pickling
 from persistmod.contents import DAMAGE, Files, Image, Leak, ModuleData, Pack, Resource, Resources, Source, damaged, image_size
 from persistmod.defined import Definitions, PersistentClass, PersistentDefinition, PersistentFunction
@@ -90,10 +92,17 @@ class PersistentModule(Imaged):
         return to_text(self.source_bytes, self.name)
 
     @property
-    def running_source(self) -> bytes:
-        """The source of the version that runs in this process; a newer one may be in the database that cannot be applied here."""
-        is_behind = livedata.version_of(self) == self.version - 1
-        return self.before[0].data if is_behind and self.before is not None and self.before[0] is not None else self.source_bytes
+    def running_source(self) -> str | None:
+        """The source of the version that runs in this process; a newer one may be in the database that cannot be applied here.
+
+        None if there is none, or it cannot be read since the connection is closed: a traceback is shown without its lines then.
+        """
+        try:
+            is_behind = livedata.version_of(self) == self.version - 1
+            source = self.before[0] if is_behind and self.before is not None and self.before[0] is not None else self._source
+            return None if source is None else to_text(self.source_bytes if source is self._source else source.data, self.name)
+        except ConnectionStateError:
+            return None
 
     def take_source(self, data: bytes) -> None:
         """Take another source, of which nothing is known yet; for a module that is not live."""
@@ -211,7 +220,7 @@ class PersistentModule(Imaged):
         spec = loading.spec_of(self)
         apart = following.apart_between(known, self.versions)
         made_from = partial(self._made_from, base, vars(module))
-        return following.Follower(self.name, module, image, self.persistent_object, spec, edit, self.leaks, made_from, apart)
+        return following.Follower(self.name, module, image, self.body, self.persistent_object, spec, edit, self.leaks, made_from, apart)
 
     def watch(self, module: types.ModuleType, is_closed: bool) -> None:
         """Have new versions followed, and the data of a closed module saved and taken back with the transactions of the connection."""

@@ -28,6 +28,7 @@ from persistmod.classes import (
     keeps_nothing,
     set_value,
     slot_value,
+    value_of,
     values_of,
 )
 from persistmod.functions import contents, copy_attributes
@@ -231,7 +232,7 @@ class Relinker:
     def _again_of(self, value: Any, cls: type) -> Any:
         """Return a new instance of a live class with the contents of one that cannot become its instance."""
         base: Any = built_in_base(cls)
-        arguments = base.__getnewargs__(value) if issubclass(base, BY_VALUE) else ()
+        arguments = value_of(value, base) if issubclass(base, BY_VALUE) else ()
         again = self.stands_for[id(value)] = base.__new__(cls, *arguments)
         for name, item in values_of(value).items():
             set_value(again, name, item)

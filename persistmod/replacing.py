@@ -11,9 +11,11 @@ from __future__ import annotations
 import gc
 import sys
 import types
+import weakref
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from enum import Enum
 from itertools import chain
 from typing import Any
 
@@ -47,10 +49,16 @@ class Replacement:
 def survey(pairs: list[Pair]) -> Replacement:
     """Find the instances and subclasses of the old class of each pair, and who holds them."""
     found = Replacement()
+    gc.collect()  # what is garbage need not be moved
     for pair in pairs:
         _exchange_class(pair.old, pair.new, found, {id(other.old) for other in pairs})
     instances = [instance for instance, again in found.moves]
     _find_owners(found, instances)
+    held = found.exchanged.keys() | set(map(id, found.immutable))
+    for instance in instances:
+        base: Any = static_base(type(instance))
+        if base in (tuple, frozenset) and not held.isdisjoint(map(id, base.__iter__(instance))):
+            found.obstacles.append(f"an instance of {type(instance).__qualname__} has another instance among its contents")
     return found
 
 
@@ -99,27 +107,41 @@ def _made_on(bases: tuple[type, ...], cls: type) -> type:
 
 def _exchange_instance(instance: Any, new: type, found: Replacement) -> None:
     cls = type(instance)
+    if issubclass(cls, Enum):
+        _exchange_member(instance, new, found)
+        return
     if is_persistent(cls):
         found.obstacles.append(f"an instance of {cls.__qualname__} belongs to a database connection, which finds it by its identity")
         return
     base: Any = static_base(cls)
-    if static_base(new) is not base or base not in (object, *_CONTAINERS):
+    if static_base(new) is not base or base not in (object, *_CONTAINERS, *classes.BY_VALUE):
         found.obstacles.append(f"an instance of {cls.__qualname__} has the contents of a {base.__name__}")
         return
     try:
-        again: Any = base.__new__(new)
+        again: Any = base.__new__(new, *(classes.value_of(instance, base) if base in classes.BY_VALUE else ()))
     except TypeError as error:
         found.obstacles.append(f"an instance of {cls.__qualname__} cannot be made again: {error}")
         return
     homeless = [name for name in values_of(instance) if not _has_place(new, name)]
     if homeless:
         found.obstacles.append(f"an instance of {cls.__qualname__} has {homeless[0]!r}, which has no place in the new class")
+    if weakref.getweakrefcount(instance) and not new.__weakrefoffset__:
+        found.obstacles.append(f"an instance of {cls.__qualname__} is referred to weakly, which the new class does not allow")
+        return
     found.exchanged[id(instance)] = again
     found.keep.append(instance)
     found.moves.append((instance, again))
     for reference, other in weak_references(instance, again):
         found.exchanged[id(reference)] = other
         found.keep.append(reference)
+
+
+def _exchange_member(member: Any, new: type, found: Replacement) -> None:
+    """Exchange a member of an enumeration for the new one of its name; if there is none it stays what it was."""
+    again = vars(new)["_member_map_"].get(member._name_) if issubclass(new, Enum) else None
+    if again is not None:
+        found.exchanged[id(member)] = again
+        found.keep.append(member)
 
 
 def _has_place(cls: type, name: str) -> bool:

@@ -105,7 +105,10 @@ def _modules_of(name: str, globals: Any, fromlist: Any, level: int) -> list[str]
 
 @contextmanager
 def _parents_view(names: Collection[str]) -> Iterator[None]:
-    """Show this thread the scratch modules as attributes of packages that stay, and every other thread the live ones."""
+    """Show this thread the scratch modules as attributes of packages that stay, and every other thread the live ones.
+
+    A package that stays has imported them, so who asks it for one that has not run yet has it run.
+    """
     children: dict[str, list[str]] = {}
     for name in names:
         parent, _, child = name.rpartition(".")
@@ -127,7 +130,7 @@ def _view(parent: str, child: str, thread: int) -> property:
         found = sys.modules if threading.get_ident() == thread else vars(package)
         name = f"{parent}.{child}" if found is sys.modules else child
         try:
-            return found[name]
+            return found[name] if name in found or child not in vars(package) else importlib.import_module(name)
         except KeyError:
             raise AttributeError(f"module {parent!r} has no attribute {child!r}", name=child, obj=package) from None
 

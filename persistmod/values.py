@@ -1,13 +1,17 @@
 """Data in the plan of an update: what is bound anew, refilled in place, merged item by item, or stays.
 
+A live container or instance that is to be what a new one is takes its contents, so that whoever holds it follows; so do the instances
+inside it, which stand in the same places. What stands at a place of its own, too, is decided about there.
+
 An instance that statements work on (`app.title = "x"`, `@app.route("/")`) is merged attribute by attribute: so a registry gets what a new
 body enters in it, and keeps what clients did.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import partial
+from itertools import chain
 from typing import Any
 
 from persistmod import classes
@@ -29,7 +33,7 @@ class Values(Decider):
 
     def __init__(
         self, module: str, live: dict[str, Any], scratch: dict[str, Any], made: dict[int, Any], edit: Edit, base: FindBase,
-        retired: dict[str, Any], neighbours: Neighbours, is_apart: Callable[[str], bool],
+        retired: dict[str, Any], neighbours: Neighbours, is_apart: Callable[[str], bool] = lambda name: False,
     ) -> None:
         super().__init__(module, live, scratch, made, edit, base, retired, neighbours)
         self._is_apart = is_apart
@@ -41,6 +45,7 @@ class Values(Decider):
         self.steps: list[Step] = []
         self.removed_paths: list[str] = []
         self._standing: set[int] = set()
+        self._places: set[int] | None = None
         self._overruled: set[str] = set()
         self._merged_into: set[int] = set()
         self._superseded = Account()  # {id of a live instance: the new one that has its name}
@@ -96,11 +101,23 @@ class Values(Decider):
             return False
         if type(current) not in CONTAINERS and not self._is_refillable(new, current):
             return False
+        for after, before in self._instances_in(new, current, {*self._standing, *self._placed()}):
+            is_open = id(after) not in self._placed() and id(after) not in self.changes.stands_for
+            if is_open and self._is_refillable(after, before):
+                self._stand_for(after, before)
+                self.changes.refills.append((before, after))
         self._stand_for(new, current)
-        self._pair_instances(new, current)
         self.changes.refills.append((current, new))
         self.step(path, "update", "its statement or what it reads has changed", "the same object, with the new contents")
         return True
+
+    def _placed(self) -> set[int]:
+        """Return the ids of what stands at places of its own, in the namespaces and classes of both versions: that is decided there."""
+        if self._places is None:
+            classes = [cls for found in self.pairing.classes for cls in (found.old, found.new)]
+            namespaces = (self.live, self.scratch, *(cls.__dict__ for cls in classes))
+            self._places = set(map(id, chain.from_iterable(namespace.values() for namespace in namespaces)))
+        return self._places
 
     def _is_refillable(self, new: Any, current: Any) -> bool:
         """Return whether all that two instances differ in are attributes, slots and the contents of a container."""
@@ -114,6 +131,11 @@ class Values(Decider):
 
     def _pair_instances(self, new: Any, current: Any) -> None:
         """Let instances of the module's classes inside live values stand for those in the same places of new ones."""
+        for after, before in self._instances_in(new, current, set()):
+            self._stand_for(after, before)
+
+    def _instances_in(self, new: Any, current: Any, taken: set[int]) -> Iterator[tuple[Any, Any]]:
+        """Yield the instances inside a new value with those in the same places of a live one; none of `taken`, and none twice."""
         pending, seen = [(new, current)], set()
         while pending:
             after, before = pending.pop()
@@ -121,7 +143,9 @@ class Values(Decider):
                 continue
             seen.add(id(after))
             if self._type(after) is type(before):
-                self._stand_for(after, before)
+                if after is not new and id(before) not in taken:
+                    taken.add(id(before))
+                    yield after, before
                 held, inner = vars_of(before), vars_of(after)
                 pending += [(inner[name], held[name]) for name in inner if name in held]
 

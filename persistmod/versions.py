@@ -145,7 +145,8 @@ def _leaks(record: PersistentModule, namespace: dict[str, Any], version: NewVers
     new = [name for name in version.removed if name not in kept and name in namespace]
     if not new or not version.keep_removed:
         return kept if version.keep_removed else {}
-    texts = compile_source(record.source_bytes, record.name, record.filename).slices
+    body = compile_source(record.source_bytes, record.name, record.filename)
+    texts = {**_imports(body, record.package), **{name: found.text for name, found in body.slices.items()}}
     found = {name: namespace[name] for name in new}
     base = record.base_namespace(namespace) or {}
     for name in record.stored_paths():
@@ -154,8 +155,21 @@ def _leaks(record: PersistentModule, namespace: dict[str, Any], version: NewVers
         state = datastate.dump_leaked(record.name, found, namespace, base).state
     except ConversionError:
         state = None  # what cannot be stored is made again from its source
-    leak = Leak(record.version, current_tag(), state, {name: texts[name].text for name in new if name in texts})
+    leak = Leak(record.version, current_tag(), state, {name: texts[name] for name in new if name in texts})
     return {**kept, **dict.fromkeys(new, leak)}
+
+
+def _imports(body: Body, package: str) -> dict[str, str]:
+    """Return `{name: statement that binds it}` of what a body imports, the module named in full."""
+    texts = {}
+    for statement in body.imports:
+        module = statement.module(package)
+        for name, attribute in statement.bound:
+            if attribute == ".":
+                texts[name] = f"import {module}"
+            elif attribute != "*":
+                texts[name] = f"from {module} import {attribute} as {name}" if attribute else f"import {module} as {name}"
+    return texts
 
 
 def _stored_data(record: PersistentModule, taken: set[str]) -> tuple[dict[str, Any], tuple[str, ...]] | None:

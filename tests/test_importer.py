@@ -352,6 +352,20 @@ def test_closed_connection_leaves_imports_to_the_others(tmp_path):
     assert database.run(program) == "not found\n"
 
 
+def test_traceback_is_shown_when_the_connection_is_closed(tmp_path):
+    database = Database(tmp_path)
+    database.add(shop="def f(): raise KeyError(1)\n")
+    program = """
+    import shop, traceback
+    db.close()
+    try:
+        shop.f()
+    except KeyError:
+        print(traceback.format_exc())
+    """
+    assert "shop.py\", line 1, in f\nKeyError: 1" in database.run(program)
+
+
 def test_ordinary_modules_are_not_touched(database):
     with database.open() as registry, persistmod.importing(registry):
         import colorsys

@@ -126,6 +126,34 @@ def test_closure_of_another_module_that_left_the_source_is_kept(database):
     assert database.run("from pack import a; print(a.hook(), a.f())") == "1 2\n"
 
 
+def test_object_that_is_found_by_name_in_its_own_module_is_no_state(database):
+    a = """
+import importlib
+def find(module, name): return getattr(importlib.import_module(module), name)
+class Named:
+    def __init__(self, function): self.function = function
+    def __reduce__(self): return find, (self.function.__module__, self.function.__name__)
+"""
+    b = "from .a import Named\n@Named\ndef add(a): return a + {}\n"
+    with database.open() as registry:
+        update(registry, _="", a=a, b=b.format(1))
+        update(registry, a=a, b=b.format(2))
+        assert registry["pack.b"].run == "always"
+    assert database.run("from pack.b import add; print(add.function(1))") == "3\n"
+
+
+def test_star_import_from_a_package_that_stays_finds_its_modules_that_run_again(database):
+    inner = {"pack.inner": "from pack.inner.a import *\n", "pack.inner.a": "def f(): return {}\n"}
+    sources = {"pack": "from pack.inner import *\nx = {}\n", **inner}
+    with database.open() as registry:
+        for number in (1, 2):
+            registry.update_many({name: text.format(number) for name, text in sources.items()}, packages=["pack", "pack.inner"])
+            transaction.commit()
+        pack = registry["pack"].module
+        assert (pack.f(), pack.x) == (2, 2) and pack.a is sys.modules["pack.inner.a"]
+    assert database.run("import pack; print(pack.f(), pack.x, pack.a.__name__)") == "2 2 pack.inner.a\n"
+
+
 def test_leaks_may_refer_to_those_of_a_module_that_imports_theirs(database):
     mark = "def mark(): return 1\n"
     with database.open() as registry:

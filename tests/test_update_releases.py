@@ -191,3 +191,155 @@ form = Form()
 @edit(FORM.format("__slots__ = ()", 1), FORM.format("b = 1", 2), held="form = m.form", incompatible="replace")
 def test_class_whose_methods_have_it_in_their_cells_is_replaced(m, held):
     assert type(m.form) is m.Form and m.form.size() == 2 and m.Form().size() == 2
+
+
+UNSTORABLE = "from types import ModuleType\nclass Old(ModuleType): size = 1\nold = Old('old')\ndef f(): return 1\n"
+
+
+@edit(UNSTORABLE, "def f(): return 2\n", "def f(): return 3\n", kept=True)
+def test_what_left_the_source_is_made_again_with_what_was_imported_for_it(m):
+    import types
+
+    assert m.ModuleType is types.ModuleType and m.old.size == m.Old.size == 1 and m.f() == 3
+
+
+PATTERNS = """
+    from collections import namedtuple
+    from typing import NamedTuple
+    {}
+        def area(self): return {}
+    boxes = [Box(1, 2), Box(3, 4)]
+    by_box = {{boxes[0]: "a"}}
+"""
+WITH_ATTRIBUTES = PATTERNS.format("class Box(namedtuple('Box', 'a b')):", "self.a * self.b")
+WITHOUT_ATTRIBUTES = PATTERNS.format("class Box(NamedTuple):\n        a: int\n        b: int", "10 * self.a * self.b")
+
+
+@edit(WITH_ATTRIBUTES, WITHOUT_ATTRIBUTES, held="held = [m.Box(5, 6)]; boxes = m.boxes")
+def test_named_tuples_are_made_again_on_another_layout(m, held):
+    assert type(m.boxes[0]) is m.Box and m.by_box == {m.Box(1, 2): "a"} and [box.area() for box in m.boxes] == [20, 120]
+    assert held.held[0].area() == 300 and type(held.held[0]) is m.Box and held.boxes is m.boxes
+
+
+COLORS = "import enum\nclass Color({}):\n    RED = 1\n    BLUE = 2\nfavourite = Color.RED\ndef f(c=Color.BLUE): return c\n"
+
+
+@edit(COLORS.format("enum.Enum"), COLORS.format("enum.IntEnum"), held="red, f = m.Color.RED, m.f; table = {m.Color.BLUE: 1}")
+def test_members_of_an_enumeration_with_another_layout_are_those_of_the_new_one(m, held):
+    assert held.red is m.Color.RED is m.favourite and held.f() is m.Color.BLUE is m.f() and held.table == {m.Color.BLUE: 1}
+    assert m.Color(1) is m.Color.RED and m.Color.RED < m.Color.BLUE
+
+
+NESTED = """
+    class Point:
+        def __init__(self, n): self.n = n
+    class Line:
+        def __init__(self, *points): self.start, self.end = points
+    own = Point({})
+    line = Line(Point({}), own)
+    twins = Line({})
+"""
+
+
+@edit(
+    NESTED.format(1, 2, "*[Point(3)] * 2"), NESTED.format(1, 20, "Point(30), Point(40)"),
+    held="line, start = m.line, m.line.start; m.own.n = 5", kept=True, fresh=False,
+)
+def test_instances_inside_an_instance_take_what_they_are_made_of_now(m, held):
+    assert m.line is held.line and m.line.start is held.start and held.start.n == 20
+    assert m.line.end is m.own and m.own.n == 5
+    assert (m.twins.start.n, m.twins.end.n) == (30, 40)
+
+
+@edit(
+    "from collections import namedtuple\nItem = namedtuple('_Item', 'a b')\nitem = Item(1, 2)\n",
+    "from collections import namedtuple\nItem = namedtuple('Item', 'a b')\nitem = Item(1, 2)\n",
+    held="item, Item = m.item, m.Item",
+)
+def test_class_has_the_name_that_its_statement_gives_it_now(m, held):
+    assert held.Item is m.Item and type(held.item) is m.Item
+    assert m.Item.__name__ == m.Item.__qualname__ == "Item" and repr(held.item) == "Item(a=1, b=2)"
+
+
+HOOKED = """
+    def _check(cls, other): return {}
+    _hook = classmethod(_check)
+    class A:
+        __subclasshook__ = _hook
+    class B:
+        __subclasshook__ = _hook
+"""
+
+
+@edit(HOOKED.format(1), HOOKED.format(2), held="A, B = m.A, m.B")
+def test_class_method_that_classes_share_stays_shared(m, held):
+    assert m._hook is vars(m.A)["__subclasshook__"] is vars(m.B)["__subclasshook__"] and held.A.__subclasshook__(int) == 2
+
+
+GENERATED_METHODS = """
+    def generate(cls):
+        namespace = {{"LIMIT": cls.LIMIT}}
+        exec("def is_full(self, n): return n >= LIMIT{}", namespace)
+        cls.is_full = namespace["is_full"]
+        cls.is_full.__module__, cls.is_full.__qualname__ = cls.__module__, cls.__qualname__ + ".is_full"
+        return cls
+    @generate
+    class Box:
+        LIMIT = {}
+    @generate
+    class Other:
+        LIMIT = 1
+"""
+
+
+@edit(
+    GENERATED_METHODS.format("", 2), GENERATED_METHODS.format("", 5),
+    held="is_full = m.Box.is_full; bound = m.Box().is_full; o = m.Other.is_full",
+)
+def test_held_method_made_in_a_namespace_of_its_own_calls_the_new_one(m, held):
+    assert [held.is_full(None, n) for n in (2, 5)] == [held.bound(n) for n in (2, 5)] == [False, True]
+    assert held.o is m.Other.is_full and held.o.__code__.co_argcount == 2
+
+
+@edit(GENERATED_METHODS.format("", 2), GENERATED_METHODS.format(" + 1", 2), GENERATED_METHODS.format(" + 2", 2), held="o = m.Other.is_full")
+def test_held_method_follows_the_generator(m, held):
+    assert not held.o(None, 2) and held.o(None, 3) and m.Box().is_full(4)
+
+
+SENTINEL = """
+    class _Nothing:
+        def __repr__(self): return "{}"
+    NOTHING = _Nothing()
+    del _Nothing
+    def f(default=NOTHING): return default is NOTHING
+    class C:
+        def get(self, default=NOTHING): return {}
+"""
+
+
+@edit(SENTINEL.format("nothing", 1), SENTINEL.format("Nothing", "default is NOTHING"), held="f, get, NOTHING = m.f, m.C().get, m.NOTHING")
+def test_sentinel_of_a_class_that_has_no_name_any_more_is_one(m, held):
+    assert held.NOTHING is m.NOTHING and held.f() and m.f() and m.C().get() and held.get() and repr(held.NOTHING) == "Nothing"
+
+
+@edit(SENTINEL.format("nothing", 1), SENTINEL.format("nothing", "default is NOTHING"), held="f, get, NOTHING = m.f, m.C().get, m.NOTHING")
+def test_sentinel_of_a_class_that_has_no_name_any_more_stays(m, held):
+    assert held.NOTHING is m.NOTHING and held.f() and m.f() and m.C().get() and held.get()
+
+
+SLOTLESS = """
+    import enum, gc
+    {}
+    def f(a, b=NOTHING): return b is NOTHING
+    pairs = {{"a": (1, (NOTHING,))}}
+"""
+
+
+@edit(
+    SLOTLESS.format("class Nothing:\n        __slots__ = ()\n    NOTHING = Nothing()"),
+    SLOTLESS.format("class Nothing(enum.Enum):\n        NOTHING = 1\n    NOTHING = Nothing.NOTHING"),
+    held="import gc; f, table = m.f, {'own': ((m.NOTHING,),)}; gc.collect()",
+)
+def test_sentinel_whose_class_becomes_an_enumeration(m, held):
+    assert held.f is m.f and held.f(1) and m.pairs["a"][1][0] is m.NOTHING
+    assert type(held.table["own"][0][0]) is m.Nothing

@@ -493,3 +493,12 @@ def test_a_variable_of_a_function_reads_no_name_of_the_module():
     found = edit_of(VARIABLES.format(1), after, frozenset(), "Aghklmn")
     assert found.affected == {"n", "k", "l"}
     assert edit_of(VARIABLES.format(1).replace("m = 1", "m = 2"), after, frozenset(), "Aghklmn").affected >= {"m", "g", "h"}
+
+
+def test_plan_tells_a_changed_definition_from_one_that_reads_what_changed(tmp_path):
+    source = "N = {}\nclass A:\n    def f(self): return N\nclass B:\n    def f(self): return 1\nclass C(B): pass\ndef g(): return {}\n"
+    with Database(tmp_path).open() as registry:
+        registry.add("shop", source.format(1, 2))
+        plan = persistmod.plan("shop", source.format(2, 3).replace("return 1", "return 10"))
+        reasons = {step.name: step.reason.removesuffix(" has changed") for step in plan.steps if step.action == "update"}
+        assert reasons == {"A": "what it reads", "B": "its source", "B.f": "its source", "C": "what it reads", "g": "its source"}
