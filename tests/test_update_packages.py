@@ -241,3 +241,18 @@ def test_new_module_is_in_its_package_where_the_package_follows(database, tmp_pa
     """
     found = before.run(program, database.path, environment={"PYTHONPATH": f"{ROOT}{os.pathsep}{ROOT}/tests"}.items())
     assert found == "2 2 True\n"
+
+
+BASE, BLOCK = "import typing\nclass Base{}: pass\n", "from .core import Base\nclass Block(Base{}):\n    def size(self): return super(), {}\n"
+
+
+@pytest.mark.parametrize("arguments", ["", "[int]"])
+def test_class_whose_layout_changes_with_its_subclass_in_another_module(database, arguments):
+    with database.open() as registry:
+        update(registry, _="", core=BASE.format(""), block=BLOCK.format("", 1), top="from .block import Block\nblock = Block()\n")
+        top = registry["pack.top"].module
+        held = [top.Block, top.block]
+        update(registry, core=BASE.format("(typing.Generic[typing.TypeVar('T')])"), block=BLOCK.format(arguments, 2))
+        assert top.Block is registry["pack.block"].module.Block is held[0] is type(held[1]) and top.block is held[1]
+        assert held[1].size()[1] == 2 and held[0].__bases__ == (registry["pack.core"].module.Base,)
+    assert database.run("import pack.top as t; print(t.Block.__bases__[0] is sys.modules['pack.core'].Base, t.block.size()[1])") == "True 2\n"
