@@ -193,6 +193,11 @@ def test_class_whose_methods_have_it_in_their_cells_is_replaced(m, held):
     assert type(m.form) is m.Form and m.form.size() == 2 and m.Form().size() == 2
 
 
-@edit("def f(x): return x\nclass C:\n    g = f\n    h = staticmethod(f)\n", "from os.path import basename as f\n", held="C = m.C", kept=True)
+@edit(
+    "def f(x): return x\nclass C:\n    g = f\n    h = staticmethod(f)\n",
+    "from os.path import basename as f\n",
+    held="C = m.C",
+    kept=True,
+)
 def test_function_that_forwards_is_kept_in_a_class_that_left_the_source(m, held):
     assert m.C.g("a/b") == m.C.h("a/b") == held.C.g("a/b") == "b" and m.C.g.__qualname__ == "f"
