@@ -221,7 +221,10 @@ def leaked(leak: Leak, live: dict[str, Any]) -> dict[str, Any]:
     return found
 
 
-def restore_leaks(leaks: Mapping[str, Leak], live: dict[str, Any]) -> AttributeError | ImportError | None:
+_MISSING = (AttributeError, ImportError, NameError)
+
+
+def restore_leaks(leaks: Mapping[str, Leak], live: dict[str, Any]) -> Exception | None:
     """Bind what left the source of a module, what refers to other leaks after them.
 
     Returns the error of what refers to a leak elsewhere, or to a module that is gone.
@@ -235,11 +238,11 @@ def restore_leaks(leaks: Mapping[str, Leak], live: dict[str, Any]) -> AttributeE
     return None
 
 
-def _restore_leak(leak: Leak, leaks: Mapping[str, Leak], live: dict[str, Any]) -> AttributeError | ImportError | None:
+def _restore_leak(leak: Leak, leaks: Mapping[str, Leak], live: dict[str, Any]) -> Exception | None:
     names = [name for name, kept in leaks.items() if kept is leak and name not in live]
     try:
         found = leaked(leak, live) if names else {}
-    except (AttributeError, ImportError) as error:
+    except _MISSING as error:
         return error
     live.update({name: found[name] for name in names if name in found})
     return None

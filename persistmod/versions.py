@@ -23,6 +23,7 @@ from persistmod.imaging import ImageData
 from persistmod.namespace import definitions
 from persistmod.records import PersistentModule
 from persistmod.source import Body, Slice, compile_source, current_tag
+from persistmod.state import State
 from persistmod.writes import Writes
 
 
@@ -154,13 +155,19 @@ def _leaks(record: PersistentModule, namespace: dict[str, Any], version: NewVers
     for name in new:
         groups.setdefault(_home_of(namespace[name], record.name), {})[name] = namespace[name]
     for found in groups.values():
-        try:
-            state = datastate.dump_leaked(record.name, found, namespace, base).state
-        except ConversionError:
-            state = None  # what cannot be stored is made again from its source
+        state = _state_of(found, record, namespace, base)
         leak = Leak(record.version, current_tag(), state, {name: texts[name].text for name in found if name in texts})
         kept |= dict.fromkeys(found, leak)
     return kept
+
+
+def _state_of(found: dict[str, Any], record: PersistentModule, namespace: dict[str, Any], base: dict[str, Any]) -> State | None:
+    """Return the state of what left a source; None if it cannot be stored, or not without persistent objects: it is made again then."""
+    try:
+        state = datastate.dump_leaked(record.name, found, namespace, base).state
+    except ConversionError:
+        return None
+    return None if state.persistent else state
 
 
 def _home_of(value: Any, module: str) -> str:

@@ -69,13 +69,14 @@ def test_changes_of_the_directory_update_modules_together_in_place(database, fol
 
 
 def test_unchanged_modules_run_again_that_used_at_import_what_has_changed(database, folder):
-    write(folder, {"tools.py": "def mark(f):\n    def marked(): return f(), 1\n    return marked\n", "quiet.py": "X = []\n"})
+    tools = "import functools\ndef mark(f):\n    @functools.wraps(f)\n    def marked(): return f(), {}\n    return marked\n"
+    write(folder, {"tools.py": tools.format(1), "quiet.py": "X = []\n"})
     write(folder, {"user.py": "from .tools import mark\n@mark\ndef f(): return 'f'\n", "star.py": "from .user import *\nNAMES = dir()\n"})
     with database.open() as registry:
         sync(registry, folder)
         user, quiet = registry["pack.user"].module, registry["pack.quiet"].module.X
         held = user.f
-        write(folder, {"tools.py": "def mark(f):\n    def marked(): return f(), 2\n    return marked\n"})
+        write(folder, {"tools.py": tools.format(2)})
         done = registry.sync(folder)
         transaction.commit()
         assert user.f() == held() == registry["pack.star"].module.f() == ("f", 2) and registry["pack.quiet"].module.X is quiet
