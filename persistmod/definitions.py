@@ -176,6 +176,8 @@ class DefinitionWalker(Walker):
         later = {**later, **shape.late}
         if shape.registry is not None:
             yield from self.call_later("init_abc", value, (shape.registry,), path)
+            if self.unfilled and value.__dict__.get("__abstractmethods__"):  # what says so may be an attribute that is still to come
+                later["__abstractmethods__"] = value.__dict__["__abstractmethods__"]
         if later:
             yield self.set_class_attributes(value, later, path)
 

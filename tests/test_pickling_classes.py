@@ -252,6 +252,24 @@ def test_hooks_of_foreign_bases_do_not_run_again(metaclass_user):
 
 
 @module("""
+    import abc, re, typing
+    class Parser(abc.ABC):
+        @abc.abstractmethod
+        def parse(self, match: re.Match[str]) -> typing.Union["Parser", int]: ...
+        @property
+        @abc.abstractmethod
+        def rule(self) -> typing.Type["Parser"]: ...
+    class Half(Parser):
+        def parse(self, match: typing.List[Parser]): ...
+""")
+def test_abstract_methods_whose_annotations_take_long_to_make(m):
+    import pytest
+
+    assert m.Parser.__abstractmethods__ == {"parse", "rule"} and m.Half.__abstractmethods__ == {"rule"}
+    pytest.raises(TypeError, m.Half)
+
+
+@module("""
     import abc, collections.abc
     class Shape(abc.ABC):
         @abc.abstractmethod
