@@ -252,21 +252,16 @@ def test_hooks_of_foreign_bases_do_not_run_again(metaclass_user):
 
 
 @module("""
-    import abc, re, typing
-    class Parser(abc.ABC):
+    import abc, typing
+    class Parser(metaclass=abc.ABCMeta):
         @abc.abstractmethod
-        def parse(self, match: re.Match[str]) -> typing.Union["Parser", int]: ...
-        @property
-        @abc.abstractmethod
-        def rule(self) -> typing.Type["Parser"]: ...
-    class Half(Parser):
-        def parse(self, match: typing.List[Parser]): ...
+        def parse(self, match: typing.Match[str]) -> typing.Union[str, int]: ...
 """)
-def test_abstract_methods_whose_annotations_take_long_to_make(m):
+def test_abstract_method_whose_annotations_take_long_to_make(m):
     import pytest
 
-    assert m.Parser.__abstractmethods__ == {"parse", "rule"} and m.Half.__abstractmethods__ == {"rule"}
-    pytest.raises(TypeError, m.Half)
+    assert m.Parser.__abstractmethods__ == {"parse"}
+    pytest.raises(TypeError, m.Parser)
 
 
 @module("""
