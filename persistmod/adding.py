@@ -17,15 +17,16 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Protocol, cast
 
-from persistmod import aside, imaging, imported, journal, live, loading, updating
+from persistmod import aside, dependents, imaging, imported, journal, live, loading, offering, updating
 from persistmod.contents import Pack
+from persistmod.dependents import Text
 from persistmod.errors import BodyError, PersistmodError, ShadowedWarning, SourceError
 from persistmod.importer import importing, is_importing
 from persistmod.namespace import check_name
 from persistmod.plans import Plan
 from persistmod.proving import Progress, Prover
 from persistmod.records import PersistentModule
-from persistmod.source import current_tag, to_bytes
+from persistmod.source import Body, current_tag, to_bytes
 from persistmod.trees import Module, Tree
 from persistmod.verifying import Verifiable, is_closed
 
@@ -77,7 +78,7 @@ def adding(registry: Registry, records: list[PersistentModule]) -> Iterator[None
 
 def _leave(record: PersistentModule, keep: Collection[str]) -> None:
     imported.forget(record.name, keep)
-    loading.withdraw_source(record)
+    offering.withdraw_source(record)
 
 
 def with_parents(registry: Registry, records: list[PersistentModule]) -> list[PersistentModule]:
@@ -254,20 +255,40 @@ def update_together(
     """Update modules by name, add new ones, remove those that are gone, all or none; see `Registry.update_many`."""
     for name in gone:
         registry[name]
+    same = {name: registry[name] for name, source in known.items() if to_bytes(source, name) == registry[name].source_bytes}
+    known = {name: source for name, source in known.items() if name not in same}
     stored = [name for name in known if is_source_only(registry[name])]
     texts = {name: to_bytes(known.pop(name), name) for name in stored}
     with adding(registry, new) if new else nullcontext():
         for package, files in data.items():
             registry[package].change_resources(files)
         way_back: list[Callable[[], None]] = []
-        sources = [(registry[name], source) for name, source in known.items()]
-        plans = updating.update_all(sources, options, lambda: way_back.append(run_all_new(new, import_new)))
+        changed = [(registry[name], source) for name, source in known.items()]
+        plans = updating.update_all(changed, options, lambda: way_back.append(run_all_new(new, import_new)), partial(_concerned, same))
         journal.of(registry).on_abort(way_back[0])  # before the updates are taken back: the new bodies ran after them
     renew(registry, texts)
     for name in gone:
         if registry.get(name) is not None:
             registry.remove(name)
-    return dict(zip(known, plans, strict=True))
+    unchanged = {name: Plan(name, record.version, (), "").as_applied() for name, record in same.items()}
+    return unchanged | {plan.module: plan for plan in plans}
+
+
+def _concerned(same: Mapping[str, PersistentModule], texts: Mapping[str, Text]) -> Iterator[PersistentModule]:
+    """Yield those of the records whose source stays the same that may have to run again."""
+    sources = {name: record.source_bytes for name, record in same.items()} if texts else {}
+    for name in sorted(dependents.concerned(texts, sources, lambda name: _text_of(same[name]))):
+        if not is_source_only(same[name]):
+            yield same[name]
+
+
+def _text_of(record: PersistentModule) -> Text:
+    """Return the source of a module as two versions that are the same; nothing for one that is no Python."""
+    try:
+        body = record.body()
+    except SourceError:
+        body = Body(compile("", record.filename, "exec"), "")
+    return Text(record.package, body.text, body, ())
 
 
 def is_source_only(record: PersistentModule) -> bool:

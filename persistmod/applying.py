@@ -6,9 +6,10 @@ Nothing is decided here. Relinking touches new objects only; all writes to older
 from __future__ import annotations
 
 import abc
+import sys
 import types
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
 from functools import partial
 from typing import Any
 
@@ -32,6 +33,18 @@ def write(changes: list[Ready], writes: Writes) -> None:
         for ready in changes:
             if ready.planner.replacement is not None:
                 replacing.write(ready.planner.replacement, writes)
+
+
+def bind_added(names: Iterable[str], modules: Mapping[str, tuple[types.ModuleType, types.ModuleType]], writes: Writes) -> None:
+    """Bind modules that were imported first in their live packages, if they are bound in the scratch modules that stood there.
+
+    `modules`: `{name: (scratch module, live module)}`.
+    """
+    for name in names:
+        parent, _, child = name.rpartition(".")
+        scratch, live = modules.get(parent, (None, None))
+        if live is not None and name in sys.modules and vars_of(scratch).get(child) is sys.modules[name]:
+            writes.bind(vars(live), child, sys.modules[name])
 
 
 class Ready:

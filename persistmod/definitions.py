@@ -10,7 +10,7 @@ import pickle
 import types
 from typing import Any
 
-from persistmod import classes, functions
+from persistmod import classes, forwarding, functions
 from persistmod.opcodes import ATOM_WRITERS, MARK, POP
 from persistmod.state import Path, Scope
 from persistmod.walking import Steps, Walker
@@ -40,7 +40,7 @@ class DefinitionWalker(Walker):
                 self.save_cell(cell, path)
                 self.write(POP)
         if id(value.__code__) not in self.memo:
-            self.save_code(value.__code__, path)
+            self.save_code_of(value, path)
             self.write(POP)
         if id(value) in self.memo:
             self.get(self.memo[id(value)])
@@ -51,6 +51,16 @@ class DefinitionWalker(Walker):
         if slots or attributes:
             self.unfilled[id(value)] = []
             self.waiting[0].append(self.fill_function(value, slots, attributes, path))
+        if forwarding.forwards(value.__code__):
+            self.waiting[0].append(self.call_later("forward", value, (forwarding.TARGET, forwarding.target_of(value)), path))
+
+    def save_code_of(self, value: types.FunctionType, path: Path) -> None:
+        """Save the code of a function. Where that forwards, it is told later to what: marshal writes no such constant."""
+        code = forwarding.without_target(value.__code__)
+        self.save_code(code, path)
+        if code is not value.__code__:
+            self.memo[id(value.__code__)] = self.memo[id(code)]
+            self.keep.append(value.__code__)
 
     def create_function(self, value: types.FunctionType, defaults: tuple[Any, ...] | None, path: Path) -> Steps:
         self.save_reference("types", "FunctionType")
@@ -166,6 +176,8 @@ class DefinitionWalker(Walker):
         later = {**later, **shape.late}
         if shape.registry is not None:
             yield from self.call_later("init_abc", value, (shape.registry,), path)
+            if self.unfilled and value.__dict__.get("__abstractmethods__"):  # what says so may be an attribute that is still to come
+                later["__abstractmethods__"] = value.__dict__["__abstractmethods__"]
         if later:
             yield self.set_class_attributes(value, later, path)
 

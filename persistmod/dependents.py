@@ -7,7 +7,7 @@ it runs, anything that is affected: a base class, a decorator, a constant.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 from persistmod import dependence
@@ -46,6 +46,32 @@ def edits(texts: Mapping[str, Text]) -> dict[str, Edit]:
 
 def _edit(text: Text, imported: Names) -> Edit:
     return dependence.edit(text.before, text.body, imported, {*text.names, *text.body.slices})
+
+
+def concerned(texts: Mapping[str, Text], others: Mapping[str, bytes], text_of: Callable[[str], Text]) -> set[str]:
+    """Return the names of those `others`, `{name: source that stays}`, that mention what is affected: no more than these may run again.
+
+    `text_of` gives the two versions, which are the same, of one of them: compiling all would take longer than most updates.
+    """
+    found = dict(texts)
+    while True:
+        affected = frozenset().union(*(edit.affected for edit in edits(found).values()))
+        words = {path.partition(".")[0].encode() for path in affected} - {b"*"}
+        modules = {name.rpartition(".")[2].encode() for name in found}
+        new = [name for name, source in others.items() if name not in found and _mentions(source, words, modules)]
+        if not new:
+            return found.keys() - texts.keys()
+        found |= {name: text_of(name) for name in new}
+
+
+def _mentions(source: bytes, words: Iterable[bytes], modules: Iterable[bytes]) -> bool:
+    """Return whether a source has one of the words, or a way to get at names of one of the modules that it does not tell."""
+    if any(word in source for word in words):
+        return True
+    return any(way in source for way in _WITHOUT_NAMES) and any(module in source for module in modules)
+
+
+_WITHOUT_NAMES = (b"import *", b"getattr(", b"vars(", b"dir(", b"__dict__")
 
 
 def to_run_again(texts: Mapping[str, Text], in_place: bool = True) -> set[str]:

@@ -146,7 +146,7 @@ def follow(followers: Sequence[Follower]) -> Writes:
     writes = Writes()
     try:
         applying.write(ready, writes)
-        _bind_added(runs, added, writes)
+        applying.bind_added(added, {follower.name: (scratch, follower.module) for follower, scratch, _ in runs}, writes)
         if added or any(follower.image.state is None for follower in followers):
             islands.join(registered, relinker, together.superseded(planners), writes)
     except BaseException:
@@ -156,15 +156,6 @@ def follow(followers: Sequence[Follower]) -> Writes:
 
 
 _Run = tuple[Follower, types.ModuleType, dict[int, Any]]
-
-
-def _bind_added(runs: list[_Run], added: set[str], writes: Writes) -> None:
-    """Bind modules that were imported first in the live package: the import bound them in the scratch module that stood there."""
-    live = {follower.name: follower.module for follower, _, _ in runs}
-    for name in added:
-        parent, _, child = name.rpartition(".")
-        if parent in live and name in sys.modules:
-            writes.bind(vars(live[parent]), child, sys.modules[name])
 
 
 def _loaded(followers: Sequence[Follower]) -> tuple[list[_Run], list[type]]:
@@ -234,8 +225,14 @@ def leaked(leak: Leak, live: dict[str, Any]) -> dict[str, Any]:
     return found
 
 
+_MISSING = (AttributeError, ImportError, NameError)
+
+
 def restore_leaks(leaks: Mapping[str, Leak], live: dict[str, Any]) -> Exception | None:
-    """Bind what left the source of a module, what refers to other leaks after them; return the error of what cannot be made again (yet)."""
+    """Bind what left the source of a module, what refers to other leaks after them.
+
+    Returns the error of what refers to a leak elsewhere, or to a module that is gone.
+    """
     pending = list(dict.fromkeys(leaks.values()))
     while pending:
         missing = [(leak, error) for leak in pending if (error := _restore_leak(leak, leaks, live)) is not None]
@@ -249,7 +246,7 @@ def _restore_leak(leak: Leak, leaks: Mapping[str, Leak], live: dict[str, Any]) -
     names = [name for name, kept in leaks.items() if kept is leak and name not in live]
     try:
         found = leaked(leak, live) if names else {}
-    except (AttributeError, ImportError, NameError) as error:
+    except _MISSING as error:
         return error
     live.update({name: found[name] for name in names if name in found})
     return None

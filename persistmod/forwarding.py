@@ -80,8 +80,17 @@ _KINDS = inspect.CO_GENERATOR | inspect.CO_COROUTINE | inspect.CO_ASYNC_GENERATO
 
 def target_of(function: types.FunctionType) -> Any:
     """Return what a function forwards to, None if it runs code of its own."""
-    code = function.__code__
-    return code.co_consts[_TARGET] if code.co_code == _forward.__code__.co_code and len(code.co_consts) > _TARGET else None
+    return function.__code__.co_consts[TARGET] if forwards(function.__code__) else None
 
 
-_TARGET = _forward.__code__.co_consts.index("target")
+def forwards(code: types.CodeType) -> bool:
+    """Return whether code was made by `forwarder`."""
+    return code.co_code == _forward.__code__.co_code and len(code.co_consts) > TARGET
+
+
+def without_target(code: types.CodeType) -> types.CodeType:
+    """Return code that forwards without what it forwards to, which stands at TARGET in its constants; other code is returned as it is."""
+    return code.replace(co_consts=_forward.__code__.co_consts) if forwards(code) else code
+
+
+TARGET = _forward.__code__.co_consts.index("target")

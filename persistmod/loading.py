@@ -10,14 +10,11 @@ name of a real file, so that tools ask the loader for the source.
 from __future__ import annotations
 
 import builtins
-import functools
 import gc
 import importlib.abc
 import importlib.machinery
 import importlib.util
-import linecache
 import marshal
-import os
 import sys
 import types
 import weakref
@@ -26,7 +23,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from persistmod import imaging, livedata
+from persistmod import imaging, livedata, offering
 from persistmod.aside import Observer
 from persistmod.errors import OtherModuleError
 from persistmod.imaging import ImageData
@@ -109,7 +106,7 @@ def hand_over(module: types.ModuleType, record: Record) -> None:
     loader = getattr(module.__spec__, "loader", None)
     if isinstance(loader, RecordLoader):
         loader.record = record
-    offer_source(record, record.filename)
+    offering.offer_source(record, record.filename)
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,7 +129,7 @@ def be_script(module: types.ModuleType, script: Script | None) -> None:
 def has_followed(module: types.ModuleType, record: Record) -> None:
     """Have a live module that took another version of its record say what that says."""
     be_script(module, record.script)
-    offer_source(record, record.filename)
+    offering.offer_source(record, record.filename)
 
 
 @dataclass(frozen=True, slots=True)
@@ -223,25 +220,6 @@ def assert_loader(spec: importlib.machinery.ModuleSpec) -> importlib.abc.Loader:
     return spec.loader
 
 
-def offer_source(record: Record, filename: str) -> None:
-    """Let `linecache` find the source also without the module at hand, as debuggers ask, which make file names absolute."""
-    entry = (functools.partial(_text, record),)
-    for path in (filename, os.path.abspath(filename)):
-        linecache.cache[path] = entry  # a lazy entry, as linecache.lazycache makes it
-
-
-def withdraw_source(record: Record) -> None:
-    """Take back what `offer_source` offered, if nobody has offered another source since."""
-    for path in (record.filename, os.path.abspath(record.filename)):
-        getter = linecache.cache.get(path, (None,))[0]
-        if isinstance(getter, functools.partial) and getter.args == (record,):
-            del linecache.cache[path]
-
-
-def _text(record: Record) -> str | None:
-    return record.running_source
-
-
 class RecordLoader(importlib.abc.InspectLoader):
     """What every loader of this module offers to tools: source, code, file name, data files."""
 
@@ -263,7 +241,7 @@ class RecordLoader(importlib.abc.InspectLoader):
         be_script(module, self._script)
         bind(module, self.record)
         if spec.has_location and spec.origin:
-            offer_source(self.record, spec.origin)
+            offering.offer_source(self.record, spec.origin)
         return module
 
     def is_package(self, fullname: str) -> bool:
@@ -273,7 +251,7 @@ class RecordLoader(importlib.abc.InspectLoader):
         return self.record.filename
 
     def get_source(self, fullname: str) -> str | None:
-        return _text(self.record)
+        return offering.text_of(self.record)
 
     def get_code(self, fullname: str) -> types.CodeType | None:
         """Return the code of the body: compiled now for a closed module, which does not keep it."""

@@ -223,6 +223,12 @@ def fill_descriptor(target: Any, parts: tuple[Any, ...]) -> None:
     attributes.update(before)
 
 
+def forward(function: types.FunctionType, place: int, target: Any) -> None:
+    """Let a function forward to `target`, which its code has among its constants."""
+    constants = function.__code__.co_consts
+    function.__code__ = function.__code__.replace(co_consts=(*constants[:place], target, *constants[place + 1 :]))
+
+
 def fill_cell(cell: types.CellType, value: Any) -> None:
     """Set the contents of a closure cell."""
     cell.cell_contents = value

@@ -20,7 +20,7 @@ from dataclasses import astuple
 from functools import partial
 from typing import Any
 
-from ZODB.POSException import ConnectionStateError
+from ZODB.POSException import POSError
 
 from persistmod import datastate, following, imaging, livedata, loading, pickling
 from persistmod.contents import DAMAGE, Files, Image, Leak, ModuleData, Pack, Resource, Resources, Source, damaged, image_size
@@ -95,13 +95,13 @@ class PersistentModule(Imaged):
     def running_source(self) -> str | None:
         """The source of the version that runs in this process; a newer one may be in the database that cannot be applied here.
 
-        None if there is none, or it cannot be read since the connection is closed: a traceback is shown without its lines then.
+        None if there is none, or it cannot be read, since the connection is closed, say: a traceback is shown without its lines then.
         """
         try:
             is_behind = livedata.version_of(self) == self.version - 1
             source = self.before[0] if is_behind and self.before is not None and self.before[0] is not None else self._source
             return None if source is None else to_text(self.source_bytes if source is self._source else source.data, self.name)
-        except ConnectionStateError:
+        except POSError:
             return None
 
     def take_source(self, data: bytes) -> None:

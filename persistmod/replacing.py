@@ -46,12 +46,12 @@ class Replacement:
     immutable: list[Any] = field(default_factory=Notes)
 
 
-def survey(pairs: list[Pair]) -> Replacement:
-    """Find the instances and subclasses of the old class of each pair, and who holds them."""
+def survey(pairs: list[Pair], known: set[int]) -> Replacement:
+    """Find the instances and subclasses of the old class of each pair, and who holds them; what is `known`, by id, gets its bases else."""
     found = Replacement()
     gc.collect()  # what is garbage need not be moved
     for pair in pairs:
-        _exchange_class(pair.old, pair.new, found, {id(other.old) for other in pairs})
+        _exchange_class(pair.old, pair.new, found, known)
     instances = [instance for instance, again in found.moves]
     _find_owners(found, instances)
     held = found.exchanged.keys() | set(map(id, found.immutable))

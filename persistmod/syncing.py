@@ -280,10 +280,8 @@ class Syncing:
         before, after = _sources(self._modules), _sources(wanted)
         again = [name for name in {**before, **after} if self._changes_kind(name, after)]
         changes = Changes(again, dict.fromkeys(name for name in before if name not in after and not _is_below(name, again)))
-        for name, file in after.items():
-            if _is_below(name, again) or name not in before or before[name].data != file.data:
-                changes.sources[name] = file.data
-                changes.packages |= {name} if file.is_package else set()
+        changes.sources |= {name: file.data for name, file in after.items()}  # those that stay may have to run again
+        changes.packages = {name for name, file in after.items() if file.is_package}
         old, new = _data(self._modules), _data(wanted)
         for owner in old.keys() | new.keys():
             there = {} if _is_below(owner, again) else old.get(owner, {})
@@ -335,7 +333,8 @@ def change(registry: Registry, top: str, changes: Changes, options: Mapping[str,
     except BaseException:
         point.rollback()
         raise
-    return plans, {name: registry[name].run_reason for name in new if adding.is_source_only(registry[name])}
+    changed = {name: plan for name, plan in plans.items() if plan.steps or plan.diff}
+    return changed, {name: registry[name].run_reason for name in new if adding.is_source_only(registry[name])}
 
 
 def _sources(files: Mapping[str, File]) -> dict[str, File]:

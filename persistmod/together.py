@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import types
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
 from persistmod import replacing
 from persistmod.bookkeeping import Account
+from persistmod.pairing import Pair
 from persistmod.planning import Planner
 from persistmod.relinking import Relinker
 
@@ -24,14 +25,22 @@ def plan(planners: Sequence[Planner]) -> None:
             for new, again in replacing.remake(cls, made, stands_for):
                 planner.changes.stands_for[id(new)] = planner.made[id(again)] = again
                 planner.changes.remade.append(again)
+    known = {id(pair.old) for planner in planners for pair in _on_new_bases(planner)}
     for planner in planners:
-        _survey(planner, stands_for)
+        _survey(planner, stands_for, known)
 
 
-def _survey(planner: Planner, stands_for: Account) -> None:
+def _on_new_bases(planner: Planner) -> Iterator[Pair]:
+    """Yield the classes that stand on new bases by what was planned for them."""
+    yield from planner.changes.class_bases
+    yield from (pair for pair in planner.pairing.classes if not pair.keeps)
+
+
+def _survey(planner: Planner, stands_for: Account, known: set[int]) -> None:
     replaced = [pair for pair in planner.pairing.classes if not pair.keeps]
     if replaced:
-        planner.replacement = replacing.survey([replace(pair, new=stands_for.get(id(pair.new), pair.new)) for pair in replaced])
+        replaced = [replace(pair, new=stands_for.get(id(pair.new), pair.new)) for pair in replaced]
+        planner.replacement = replacing.survey(replaced, known)
 
 
 def relinker(planners: Sequence[Planner], modules: Sequence[tuple[types.ModuleType, types.ModuleType]]) -> Relinker:

@@ -13,7 +13,7 @@ import importlib
 import re
 import sys
 import types
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from typing import Any
@@ -91,16 +91,23 @@ def _apply_plan(found: Plan, target: Target, options: Options) -> Plan:
     return update_all([(record, target.data)], options)[0]
 
 
-def update_all(sources: Sequence[tuple[Any, str | bytes]], options: Options, then: Callable[[], object] = lambda: None) -> list[Plan]:
-    """Update modules together, all or none; return their plans in the order given. If `then`, called last, raises, nothing is changed."""
+def update_all(
+    sources: Sequence[tuple[Any, str | bytes]], options: Options, then: Callable[[], object] = lambda: None,
+    others: Others = lambda texts: (),
+) -> list[Plan]:
+    """Update modules together, all or none; return their plans in the order given. If `then`, called last, raises, nothing is changed.
+
+    `others` are asked, given the texts that change, for the records of more modules that may have to run again; their plans come last.
+    """
     found = [(*target_of(module), source) for module, source in sources]
     names = [record.name for record, _, _ in found]
     with loading.collector_off(), journal.telling_of(found[0][0], names) if found else nullcontext():
-        return _update_all(found, options, then)
+        return _update_all(found, options, then, others)
 
 
-def _update_all(sources: Sequence[Source], options: Options, then: Callable[[], object]) -> list[Plan]:
+def _update_all(sources: Sequence[Source], options: Options, then: Callable[[], object], others: Others) -> list[Plan]:
     targets = [_target(*each) for each in sources]
+    targets += [_target(*target_of(record), record.source_bytes) for record in others(_texts(targets))]
     for target in targets:
         _check_writable(target.record)
     boundaries.hold(targets[0].record._p_jar if targets else None)
@@ -128,6 +135,7 @@ def _update_all(sources: Sequence[Source], options: Options, then: Callable[[], 
 
 
 Source = tuple[PersistentModule, types.ModuleType, str | bytes]
+Others = Callable[[Mapping[str, Text]], Iterable[PersistentModule]]
 
 
 def _target(record: PersistentModule, live_module: types.ModuleType, source: str | bytes) -> Target:
@@ -290,7 +298,7 @@ def _apply(runs: Runs, planners: list[Planner], options: Options, then: Callable
         applying.write(ready, writes)
         for run in runs.by_name.values():
             _write_identity(run, writes)
-        _bind_added(runs, writes)
+        applying.bind_added(runs.added, {name: (run.scratch, run.target.module) for name, run in runs.by_name.items()}, writes)
         registered = [cls for run in runs.by_name.values() for cls in run.observation.registered]
         if runs.added or any(run.image.state is None for run in runs.by_name.values()):
             islands.join(registered, relinker, together.superseded(planners), writes)
@@ -304,14 +312,6 @@ def _apply(runs: Runs, planners: list[Planner], options: Options, then: Callable
         raise
     changes.on_abort(runs.take_back_effects)
     changes.on_abort(writes.roll_back)
-
-
-def _bind_added(runs: Runs, writes: Writes) -> None:
-    """Bind modules that the runs imported first in the live package: the import bound them in the scratch module that stood there."""
-    for name in runs.added:
-        parent, _, child = name.rpartition(".")
-        if parent in runs.by_name and name in sys.modules:
-            writes.bind(vars(runs.by_name[parent].target.module), child, sys.modules[name])
 
 
 def _version(run: Run, planner: Planner, options: Options) -> versions.NewVersion:

@@ -6,6 +6,7 @@ kept whole. The log of decisions lets other processes follow without the old sou
 
 from __future__ import annotations
 
+import types
 import uuid
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
@@ -13,7 +14,7 @@ from typing import Any
 
 from ZODB.utils import z64
 
-from persistmod import datastate, livedata, loading
+from persistmod import datastate, livedata, loading, offering
 from persistmod.contents import Image, Leak, Source
 from persistmod.defined import Definitions, PersistentDefinition
 from persistmod.errors import ConversionError
@@ -22,6 +23,7 @@ from persistmod.imaging import ImageData
 from persistmod.namespace import definitions
 from persistmod.records import PersistentModule
 from persistmod.source import Body, Slice, compile_source, current_tag
+from persistmod.state import State
 from persistmod.writes import Writes
 
 
@@ -75,12 +77,12 @@ def renew(record: PersistentModule, module: Any, version: NewVersion, writes: Wr
         if stored is not None:
             record.save_data(stored[0], namespace, stored[1])
         record.keep_persistent(version.persistent)
-        loading.offer_source(record, record.filename)
+        offering.offer_source(record, record.filename)
 
     def undo() -> None:
         for forget in watched:
             forget()
-        loading.offer_source(record, record.filename)
+        offering.offer_source(record, record.filename)
         if record._p_jar is None or record._p_serial == z64:
             _set_state(record, state)
             for definition, before in definition_states:
@@ -147,16 +149,32 @@ def _leaks(record: PersistentModule, namespace: dict[str, Any], version: NewVers
         return kept if version.keep_removed else {}
     body = compile_source(record.source_bytes, record.name, record.filename)
     texts = {**_imports(body, record.package), **{name: found.text for name, found in body.slices.items()}}
-    found = {name: namespace[name] for name in new}
     base = record.base_namespace(namespace) or {}
     for name in record.stored_paths():
         base.pop(name, None)  # it was bound to something else since
+    groups: dict[str, dict[str, Any]] = {}
+    for name in new:
+        groups.setdefault(_home_of(namespace[name], record.name), {})[name] = namespace[name]
+    for found in groups.values():
+        state = _state_of(found, record, namespace, base)
+        leak = Leak(record.version, current_tag(), state, {name: texts[name] for name in found if name in texts})
+        kept |= dict.fromkeys(found, leak)
+    return kept
+
+
+def _state_of(found: dict[str, Any], record: PersistentModule, namespace: dict[str, Any], base: dict[str, Any]) -> State | None:
+    """Return the state of what left a source; None if it cannot be stored, or not without persistent objects: it is made again then."""
     try:
         state = datastate.dump_leaked(record.name, found, namespace, base).state
     except ConversionError:
-        state = None  # what cannot be stored is made again from its source
-    leak = Leak(record.version, current_tag(), state, {name: texts[name] for name in new if name in texts})
-    return {**kept, **dict.fromkeys(new, leak)}
+        return None
+    return None if state.persistent else state
+
+
+def _home_of(value: Any, module: str) -> str:
+    """Return the other module that a function or class says it is of, "" for all else: that may be gone when the others are restored."""
+    home = getattr(value, "__module__", None) if issubclass(type(value), type | types.FunctionType) else None
+    return home if isinstance(home, str) and home != module else ""
 
 
 def _imports(body: Body, package: str) -> dict[str, str]:

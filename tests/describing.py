@@ -182,4 +182,6 @@ def code_text(code):
 def constant_text(constant):
     if isinstance(constant, types.CodeType):
         return code_text(constant)
+    if isinstance(constant, type | types.FunctionType):  # what the code forwards to
+        return f"{constant.__module__}.{constant.__qualname__}"
     return f"frozenset {sorted(map(repr, constant))}" if isinstance(constant, frozenset) else repr(constant)

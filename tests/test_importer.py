@@ -164,6 +164,20 @@ def test_tracebacks_show_source_lines(database, name):
     database.run(program)
 
 
+def test_traceback_where_the_database_is_closed_goes_without_the_source(database):
+    found = database.run(
+        """
+        import shop, traceback
+        db.close()
+        try:
+            shop.price(None)
+        except TypeError:
+            print(traceback.format_exc())
+        """
+    )
+    assert 'shop.py", line' in found and found.rstrip().endswith("'int'")
+
+
 @pytest.mark.parametrize("name", ["shop", "market"])
 def test_debugger_stops_and_shows_the_source(database, name):
     program = f"import {name} as shop, pdb\npdb.run('shop.fail(4)', globals())"

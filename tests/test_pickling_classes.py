@@ -252,6 +252,19 @@ def test_hooks_of_foreign_bases_do_not_run_again(metaclass_user):
 
 
 @module("""
+    import abc, typing
+    class Parser(metaclass=abc.ABCMeta):
+        @abc.abstractmethod
+        def parse(self, match: typing.Match[str]) -> typing.Union[str, int]: ...
+""")
+def test_abstract_method_whose_annotations_take_long_to_make(m):
+    import pytest
+
+    assert m.Parser.__abstractmethods__ == {"parse"}
+    pytest.raises(TypeError, m.Parser)
+
+
+@module("""
     import abc, collections.abc
     class Shape(abc.ABC):
         @abc.abstractmethod

@@ -68,6 +68,22 @@ def test_changes_of_the_directory_update_modules_together_in_place(database, fol
     assert database.run("import pack.c.d; print(pack.c.d.a.f())") == "2\n"
 
 
+def test_unchanged_modules_run_again_that_used_at_import_what_has_changed(database, folder):
+    tools = "import functools\ndef mark(f):\n    @functools.wraps(f)\n    def marked(): return f(), {}\n    return marked\n"
+    write(folder, {"tools.py": tools.format(1), "quiet.py": "X = []\n"})
+    write(folder, {"user.py": "from .tools import mark\n@mark\ndef f(): return 'f'\n", "star.py": "from .user import *\nNAMES = dir()\n"})
+    with database.open() as registry:
+        sync(registry, folder)
+        user, quiet = registry["pack.user"].module, registry["pack.quiet"].module.X
+        held = user.f
+        write(folder, {"tools.py": tools.format(2)})
+        done = registry.sync(folder)
+        transaction.commit()
+        assert user.f() == held() == registry["pack.star"].module.f() == ("f", 2) and registry["pack.quiet"].module.X is quiet
+        assert {"pack.tools", "pack.user"} <= done.plans.keys() and registry["pack.quiet"].version == registry["pack.b"].version == 1
+    assert database.run("import pack.star, pack.user; print(pack.user.f(), pack.star.f())") == "('f', 2) ('f', 2)\n"
+
+
 def test_changes_of_the_registry_are_written_by_the_commit(database, folder):
     with database.open() as registry:
         sync(registry, folder)

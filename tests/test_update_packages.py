@@ -44,6 +44,15 @@ def test_new_module_that_a_changed_one_imports_is_in_its_package(database):
     assert database.run("import pack.a; print(pack.a.answer, pack.b.answer)") == "2 2\n"
 
 
+def test_new_module_has_the_name_of_what_its_package_takes_from_it(database):
+    with database.open() as registry:
+        update(registry, _="version = 1\n", a="answer = 1\n")
+        pack = registry["pack"].module
+        update(registry, _="from .b import b\n", b="def b(): return 2\n")
+        assert pack.b() == 2 and sys.modules["pack.b"].b is pack.b
+    assert database.run("import pack; print(pack.b())") == "2\n"
+
+
 def test_modules_that_cannot_be_imported_here_get_their_new_source(database, tmp_path):
     (tmp_path / "pack").mkdir()
     sources = {"__init__": "", "__main__": "raise SystemExit('a program')\n", "win": "import winreg_\nv = 1\n", "later": "assert False\n"}
@@ -269,3 +278,30 @@ def test_new_module_is_in_its_package_where_the_package_follows(database, tmp_pa
     """
     found = before.run(program, database.path, environment={"PYTHONPATH": f"{ROOT}{os.pathsep}{ROOT}/tests"}.items())
     assert found == "2 2 True\n"
+
+
+BASE = "import typing\nclass Base{}: pass\n"
+BLOCK = "from .core import Base\nclass Block(Base{}):\n    def size(self): return super(), {}\n"
+
+
+@pytest.mark.parametrize("arguments", ["", "[int]"])
+def test_class_whose_layout_changes_with_its_subclass_in_another_module(database, arguments):
+    with database.open() as registry:
+        update(registry, _="", core=BASE.format(""), block=BLOCK.format("", 1), top="from .block import Block\nblock = Block()\n")
+        top = registry["pack.top"].module
+        held = [top.Block, top.block]
+        update(registry, core=BASE.format("(typing.Generic[typing.TypeVar('T')])"), block=BLOCK.format(arguments, 2))
+        assert top.Block is registry["pack.block"].module.Block is held[0] is type(held[1]) and top.block is held[1]
+        assert held[1].size()[1] == 2 and held[0].__bases__ == (registry["pack.core"].module.Base,)
+    program = "import pack.top as t; print(t.Block.__bases__[0] is sys.modules['pack.core'].Base, t.block.size()[1])"
+    assert database.run(program) == "True 2\n"
+
+
+@pytest.mark.parametrize(("more", "is_there"), [("", True), ("class A(Base): pass\n", False)])
+def test_what_left_a_source_with_a_module_that_it_came_from_is_no_obstacle(database, more, is_there):
+    with database.open() as registry:
+        update(registry, _="", a="from .b import Base, f\ndef g(): return 1\n" + more, b="class Base: pass\ndef f(): return 2\n")
+        held = registry["pack.a"].module.g
+        update(registry, a="def h(): return 3\n", b=None)
+        assert {"Base", "f", "g"} <= set(registry["pack.a"].leaks) and held() == 1
+    assert database.run("import pack.a as a; print(a.h(), hasattr(a, 'g'), hasattr(a, 'f'))") == f"3 {is_there} False\n"

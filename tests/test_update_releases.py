@@ -343,3 +343,13 @@ SLOTLESS = """
 def test_sentinel_whose_class_becomes_an_enumeration(m, held):
     assert held.f is m.f and held.f(1) and m.pairs["a"][1][0] is m.NOTHING
     assert type(held.table["own"][0][0]) is m.Nothing
+
+
+@edit(
+    "def f(x): return x\nclass C:\n    g = f\n    h = staticmethod(f)\n",
+    "from os.path import basename as f\n",
+    held="C = m.C",
+    kept=True,
+)
+def test_function_that_forwards_is_kept_in_a_class_that_left_the_source(m, held):
+    assert m.C.g("a/b") == m.C.h("a/b") == held.C.g("a/b") == "b" and m.C.g.__qualname__ == "f"

@@ -393,8 +393,8 @@ def test_wrong_arguments_and_a_missing_library(registry, folder, tmp_path, monke
 
 
 @contextlib.contextmanager
-def watching(tmp_path, folder, **options):
-    """Watch in a thread with a connection of its own; give a function that waits for a batch that a predicate likes."""
+def watching(uri, folder, **options):
+    """Watch in a thread with a database of its own; give the batches, and a function that waits for one that a predicate likes."""
     stop, condition, batches = threading.Event(), threading.Condition(), []
 
     def note(batch):
@@ -403,7 +403,7 @@ def watching(tmp_path, folder, **options):
             condition.notify_all()
 
     def run():
-        db = persistmod.open_db(str(tmp_path / "app.fs"))
+        db = persistmod.open_db(uri)
         persistmod.get_registry(db.open(transaction.TransactionManager())).watch(folder, stop=stop, on_sync=note, **options)
         db.close()
 
@@ -414,11 +414,13 @@ def watching(tmp_path, folder, **options):
     thread = threading.Thread(target=run)
     thread.start()
     try:
-        yield wait
+        yield batches, wait
     finally:
         stop.set()
         thread.join(DEADLINE)
         assert not thread.is_alive()
+        for name in [name for name in sys.modules if name.partition(".")[0] == folder.name]:
+            del sys.modules[name]
 
 
 def has(path):
@@ -426,7 +428,7 @@ def has(path):
 
 
 def test_events_of_the_system(tmp_path, folder):
-    with watching(tmp_path, folder) as wait:
+    with watching(str(tmp_path / "app.fs"), folder) as (_, wait):
         wait(has("b.py"))
         write(folder, {"c.py": "X = 1\n", "sub/d.py": "Y = 1\n"})
         wait(has("sub/d.py"))
@@ -437,8 +439,6 @@ def test_events_of_the_system(tmp_path, folder):
         wait(has("e.py"))
         write(folder, {"sub/f.py": "Z = 1\n"})
         wait(has("sub/f.py"))
-    for name in [name for name in sys.modules if name.partition(".")[0] == "pack"]:
-        del sys.modules[name]
 
 
 def test_process_that_serves_and_watches(tmp_path, folder):

@@ -4,12 +4,14 @@
 
 `update` adds the first release to a database and brings it to each next one; `follow` has loaded the first and receives the commits;
 `find` opens the database as it was after each step; `plain` imports each release from its files. A release is what lies in a folder; its
-packages are named by `trees`. Each step gives `{module: description}`, see `describing`.
+packages are named by `trees`. Each step gives `{module: description}`, see `describing`, and what is read of the packages' files.
 """
 
 from __future__ import annotations
 
+import hashlib
 import importlib
+import importlib.resources
 import inspect
 import json
 import os
@@ -20,6 +22,7 @@ import traceback
 import types
 import warnings
 from collections.abc import Callable, Iterator
+from importlib.resources.abc import Traversable
 from pathlib import Path
 from typing import Any
 
@@ -40,15 +43,15 @@ Held = dict[str, tuple[str, Any]]
 # The processes
 
 
-def update(folder: str, names: list[str], releases: list[str], options: dict[str, str]) -> list[dict[str, Any]]:
-    """Add the first release, then update to each of the others and commit; what cannot be done ends the replay."""
+def update(folder: str, names: list[str], releases: list[str], options: dict[str, str], by: str) -> list[dict[str, Any]]:
+    """Add the first release, then move to each of the others and commit; what cannot be done ends the replay."""
     steps: list[dict[str, Any]] = []
     with registry_of(folder) as registry:
         held: Held = {}
         for release in releases:
             started = time.perf_counter()
             try:
-                plans = move(registry, names, release, options) if steps else add(registry, names, release)
+                plans = MOVES[by](registry, names, release, options)
                 seconds = time.perf_counter() - started
                 transaction.commit()
             except Exception:
@@ -57,7 +60,8 @@ def update(folder: str, names: list[str], releases: list[str], options: dict[str
             shutil.copy(f"{folder}/app.fs", f"{folder}/step{len(steps)}.fs")
             modules = loaded(names, registry)
             steps.append({
-                "problem": None, "seconds": seconds, "plans": plans, "state": described(modules, registry), "held": wrong(held),
+                "problem": None, "seconds": seconds, "plans": plans, "state": described(modules, registry) | files_of(names),
+                "held": wrong(held),
                 "left": {name: sorted(registry[name].leaks) for name in registry},
                 "last": registry._p_jar.db().storage.lastTransaction().hex(),
             })
@@ -80,7 +84,7 @@ def follow(folder: str, names: list[str], last: list[str]) -> list[dict[str, Any
             transaction.begin()
             import_all(names, registry)
             modules = loaded(names, registry)
-            steps.append({"problem": None, "state": described(modules, registry), "held": wrong(held)})
+            steps.append({"problem": None, "state": described(modules, registry) | files_of(names), "held": wrong(held)})
             hold(held, modules)
     return steps
 
@@ -96,7 +100,7 @@ def found_at(folder: str, names: list[str], step: int) -> dict[str, Any]:
     shutil.copy(f"{folder}/step{step}.fs", place / "app.fs")
     with registry_of(place) as registry:
         import_all(names, registry)
-        return {"problem": None, "state": described(loaded(names), registry)}
+        return {"problem": None, "state": described(loaded(names), registry) | files_of(names)}
 
 
 def plain(names: list[str], releases: list[str]) -> list[dict[str, Any]]:
@@ -108,7 +112,7 @@ def imported(names: list[str], release: str) -> dict[str, Any]:
     sys.path.insert(0, release)
     import_all(names, {module.name: module for module in modules_of(names, release)})
     state = described(loaded(names), {})
-    return {"problem": None, "state": json.loads(json.dumps(state).replace(f"{release}/", "<persistmod>/"))}
+    return {"problem": None, "state": json.loads(json.dumps(state).replace(f"{release}/", "<persistmod>/")) | files_of(names)}
 
 
 def in_fork(action: Callable[[], dict[str, Any]]) -> dict[str, Any]:
@@ -135,25 +139,50 @@ def in_fork(action: Callable[[], dict[str, Any]]) -> dict[str, Any]:
 # Releases
 
 
-def add(registry: Any, names: list[str], release: str) -> dict[str, Any]:
-    """Add the trees of the first release."""
-    for name in names:
-        registry.add_tree(place_of(release, name), name)
-    return {}
-
-
-def move(registry: Any, names: list[str], release: str, options: dict[str, str]) -> dict[str, Any]:
+def move_by_update(registry: Any, names: list[str], release: str, options: dict[str, str]) -> dict[str, Any]:
     """Bring what is registered to a release; return the steps of the plans."""
-    modules = modules_of(names, release)
+    found = trees_of(names, release)
+    if not registry:
+        for name in names:
+            registry.add_tree(place_of(release, name), name)
+        return {}
+    modules = [module for tree in found for module in tree.modules]
     sources: dict[str, bytes | None] = dict.fromkeys(registry)
     sources |= {module.name: module.source for module in modules if module.source is not None}
     packages = [module.name for module in modules if module.is_package]
-    plans = registry.update_many(sources, packages=packages, **options)
+    data: dict[str, dict[str, bytes | None]] = {name: dict.fromkeys(registry[name].resources) for name in registry}
+    for package, files in [pair for tree in found for pair in tree.resources.items()]:
+        data[package] = data.get(package, {}) | files
+    data = {package: files for package, files in data.items() if package in packages}
+    return steps_of(registry.update_many(sources, packages=packages, data=data, **options))
+
+
+def move_by_sync(registry: Any, names: list[str], release: str, options: dict[str, str]) -> dict[str, Any]:
+    """The same by `sync` with a directory for each package, in which the files are exchanged; then both are in step."""
+    work = Path(registry._p_jar.db().storage.getName()).with_name("work")
+    plans = {}
+    for name in names:
+        shutil.rmtree(work / name, ignore_errors=True)
+        shutil.copytree(place_of(release, name), work / name)
+        plans |= registry.sync(work / name, **options).plans
+        left = registry.plan_sync(work / name).steps
+        assert not left, f"not in step: {left}"
+    return steps_of(plans)
+
+
+MOVES = {"update_many": move_by_update, "sync": move_by_sync}
+
+
+def steps_of(plans: dict[str, Any]) -> dict[str, Any]:
     return {name: [[step.name, step.action, step.reason] for step in plan.steps] for name, plan in plans.items()}
 
 
+def trees_of(names: list[str], release: str) -> list[trees.Tree]:
+    return [trees.read(place_of(release, name), name) for name in names]
+
+
 def modules_of(names: list[str], release: str) -> list[trees.Module]:
-    return [module for name in names for module in trees.read(place_of(release, name), name).modules]
+    return [module for tree in trees_of(names, release) for module in tree.modules]
 
 
 def place_of(release: str, name: str) -> Path:
@@ -186,6 +215,23 @@ def described(modules: dict[str, types.ModuleType], registry: Any) -> dict[str, 
 
 def without(namespace: dict[str, Any], names: Any) -> dict[str, Any]:
     return {name: value for name, value in namespace.items() if name not in names}
+
+
+def files_of(names: list[str]) -> dict[str, dict[str, str]]:
+    """Return `{package: {path: digest}}` of all files that the packages show, sources among them."""
+    return {f"files of {name}": dict(files_below(importlib.resources.files(name))) for name in names if is_package(name)}
+
+
+def is_package(name: str) -> bool:
+    return hasattr(sys.modules[name], "__path__")
+
+
+def files_below(place: Traversable, path: str = "") -> Iterator[tuple[str, str]]:
+    for entry in place.iterdir():
+        if entry.is_file():
+            yield f"{path}{entry.name}", hashlib.sha256(entry.read_bytes()).hexdigest()
+        elif entry.name != "__pycache__":
+            yield from files_below(entry, f"{path}{entry.name}/")
 
 
 # What is held
@@ -237,7 +283,7 @@ def problem_of(path: str, kind: str, thing: Any) -> str | None:
         return None
     current: Any = sys.modules[module]
     for part in name.removesuffix("()").split("."):
-        current = vars(current).get(part)
+        current = getattr(current, "__dict__", {}).get(part)
     if current is None or getattr(current, "__module__", module) != module:
         return None
     if kind == "instance":

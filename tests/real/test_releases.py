@@ -1,4 +1,4 @@
-"""Release histories of packages from PyPI, replayed: each release is one update of the whole package.
+"""Release histories of packages from PyPI, replayed: each release is one update, or one sync, of the whole package.
 
 After each step the live modules of the process that updated, of one that followed, and of a fresh one must be what a plain import of that
 release gives, names that left the source aside; and what was held since the first release must be, or forward to, what is there now.
@@ -31,13 +31,15 @@ State = dict[str, dict[str, str]]
 
 @dataclass(frozen=True, slots=True)
 class History:
-    """The releases of a distribution, oldest first; `kept`: `{pattern of module:path: why it may differ between processes}`."""
+    """The releases of a distribution, oldest first; see releases.toml."""
 
     name: str
     trees: list[str]
     versions: list[str]
     kept: dict[str, str] = field(default_factory=dict)
     options: dict[str, str] = field(default_factory=dict)
+    by: str = "update_many"
+    quick: bool = False
 
     def __str__(self) -> str:
         return self.name
@@ -72,7 +74,7 @@ def processes(name: str, folder: str) -> dict[str, Steps]:
     """Replay a history in all processes; return `{process: steps}`, as many as the updater could do."""
     history = next(history for history in histories() if history.name == name)
     releases = [folder_of(name, version) for version in history.versions]
-    updated = replayed("update", folder, history.trees, releases, history.options)
+    updated = replayed("update", folder, history.trees, releases, history.options, history.by)
     done = [step for step in updated if step["problem"] is None]
     return {
         "update": updated,
@@ -82,7 +84,7 @@ def processes(name: str, folder: str) -> dict[str, Steps]:
     }
 
 
-@pytest.mark.parametrize("history", histories(), ids=str)
+@pytest.mark.parametrize("history", [pytest.param(each, marks=[pytest.mark.quick] if each.quick else []) for each in histories()], ids=str)
 def test_every_release_is_what_a_plain_import_gives(history: History, tmp_path_factory: pytest.TempPathFactory) -> None:
     found = processes(history.name, str(tmp_path_factory.mktemp(history.name)))
     assert len(history.versions) >= 6
