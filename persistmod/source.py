@@ -39,6 +39,11 @@ def to_bytes(source: str | bytes, module: str) -> bytes:
         raise SourceError(f"module {module!r}: the source cannot be encoded: {error}", module=module) from error
 
 
+def digest_of(data: bytes) -> str:
+    """Return what stands for the content of a file."""
+    return hashlib.sha256(data).hexdigest()
+
+
 def to_text(source: bytes, module: str) -> str:
     """Return the text of a source with universal newlines; bytes that are not the declared encoding are a SourceError."""
     try:

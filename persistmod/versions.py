@@ -14,7 +14,7 @@ from typing import Any
 from ZODB.utils import z64
 
 from persistmod import datastate, livedata, loading
-from persistmod.contents import Image, Leak, Source
+from persistmod.contents import Image, Leak
 from persistmod.defined import Definitions, PersistentDefinition
 from persistmod.errors import ConversionError
 from persistmod.following import LOG_LENGTH, Version
@@ -60,7 +60,8 @@ def renew(record: PersistentModule, module: Any, version: NewVersion, writes: Wr
             watched.append(livedata.of(jar).renewed(record, module, names, version.image.state is not None))
         record.version += 1
         record.before = (record._source, record._images)
-        record._source, record._v_body = Source(version.source), version.body
+        record.keep_source(version.source)
+        record._v_body = version.body
         record._images = {current_tag(): Image(version.image)}
         if record.script is not None:
             record.script = replace(record.script, contributes=frozenset((*slices, *leaks)))
