@@ -17,6 +17,7 @@ import os
 import sys
 import threading
 import types
+import weakref
 from collections import Counter
 from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
@@ -76,7 +77,7 @@ class Observation:
     reasons: list[str] = field(default_factory=list)
     # References that others took to what the body had made while it waited for an import: {id: count}.
     taken: Counter[int] = field(default_factory=Counter)
-    ignored_holders: set[int] = field(default_factory=set)
+    ignored_holders: Callable[[], Callable[[], set[int]] | None] = lambda: None  # a weak reference: what it is of may be gone
     registered: list[type] = field(default_factory=list)  # ABCs with which the body registered a class
     # Ids of what the body did not make alone, of what the collector does not know.
     shared: set[int] = field(default_factory=set)
@@ -88,7 +89,9 @@ class Observation:
 
     def handed_out(self) -> list[str]:
         """Return what of the things that the body made is held by somebody else, as reasons."""
-        return [] if self.made is None else holders.handed_out(self.made, self.namespace, self.taken, self.ignored_holders)
+        if self.made is None:
+            return []
+        return holders.handed_out(self.made, self.namespace, self.taken, self.ignored_holders() or set)
 
     def because(self, reason: str) -> None:
         if reason not in self.reasons:
@@ -301,7 +304,7 @@ class Observer(Making):
         if self.spoilt:
             observation.because("its body runs the garbage collector")
         observation.made = self.made()
-        observation.ignored_holders = self.outside.own_containers()
+        observation.ignored_holders = weakref.WeakMethod(self.outside.own_containers)
         del self.outside  # it holds half the process, and whoever looks for holders finds it
         for cls in self.registered:
             if id(cls) not in observation.made:
