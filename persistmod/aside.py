@@ -12,7 +12,6 @@ from __future__ import annotations
 import builtins
 import gc
 import inspect
-import io
 import os
 import sys
 import threading
@@ -28,7 +27,8 @@ from typing import Any, Self
 from persistmod import holders, quiet, replacing
 from persistmod.making import Making
 from persistmod.outside import Outside
-from persistmod.reading import SysReads
+from persistmod.reading import SysReads, is_in_memory
+from persistmod.repeating import Places, is_within
 from persistmod.reverting import WayBack
 from persistmod.scope import ModuleScope
 from persistmod.source import Body, ImportStatement
@@ -103,7 +103,7 @@ class Observer(Making):
 
     own_globals = Making.own_globals | {id(globals())}
 
-    def __init__(self, module: str, namespace: dict[str, Any], body: Body) -> None:
+    def __init__(self, module: str, namespace: dict[str, Any], body: Body, repeated: Places = ()) -> None:
         super().__init__()
         statements = list(body.imports)
         self._reads = SysReads(namespace, statements, lambda: bool(self._depth))
@@ -113,7 +113,8 @@ class Observer(Making):
             self._statements.setdefault((statement.name, statement.level, statement.fromlist), []).append(statement)
         self.own = {id(namespace)}
         self._way_back = WayBack()
-        self._body, self._is_unwatched = body, body.is_quiet  # until it does what a quiet body does not show
+        self._body, self._repeated = body, repeated  # all that is not quiet in it is known to change nothing, if anything is repeated
+        self._is_unwatched = body.is_quiet or bool(repeated)  # until it does what a quiet body does not show
         # Imports as a flat list of atoms: a tuple or an object for each would be taken for something that the body made.
         self._imports: list[Any] = []
 
@@ -242,11 +243,13 @@ class Observer(Making):
         if str(frame.f_globals.get("__name__")).partition(".")[0] in _RUNNING:
             return True
         if event == "call":
-            return self._is_body(frame)
+            return self._is_body(frame) or is_within(frame, self._body.code, self._repeated)
         if event != "c_call" or type(getattr(argument, "__self__", None)) is property:
             return True
         namespace = self.observation.namespace
-        return argument is builtins.__build_class__ and quiet.are_plain(self._body.bases, namespace, builtins.__dict__)
+        if argument is builtins.__build_class__ and quiet.are_plain(self._body.bases, namespace, builtins.__dict__):
+            return True
+        return is_within(frame, self._body.code, self._repeated)
 
     def _python_call(self, frame: types.FrameType) -> None:
         if frame.f_code in _ENVIRON:
@@ -269,7 +272,7 @@ class Observer(Making):
         owner = getattr(function, "__self__", None)
         if type(owner) is types.ModuleType or module is not None:
             self._function_of_module(frame, module or "", name)
-        elif type(owner).__module__ == "_io" and not _is_in_memory(owner):
+        elif type(owner).__module__ == "_io" and not is_in_memory(owner):
             self.observation.because(f"its body calls {name} of an open file")
         elif isinstance(owner, type) and owner.__module__ == "datetime" and name in ("now", "today", "utcnow"):
             self.observation.because(f"its body calls {owner.__name__}.{name}")
@@ -331,16 +334,6 @@ def real_import(function: Any) -> Any:
     while function.__module__ is not None and function.__module__.partition(".")[0] == __name__.partition(".")[0]:
         function = function.__wrapped__
     return function
-
-
-def _is_in_memory(file: Any) -> bool:
-    """Return whether a file object reads and writes no file."""
-    if isinstance(file, io.TextIOWrapper):
-        try:
-            file = file.buffer
-        except ValueError:  # it has been detached
-            return True
-    return isinstance(file, io.StringIO | io.BytesIO)
 
 
 # A frame of the import system, for whoever looks for the line that imports: `warnings` passes over such frames.

@@ -20,7 +20,7 @@ from dataclasses import astuple
 from functools import partial
 from typing import Any
 
-from persistmod import datastate, following, imaging, livedata, loading, pickling
+from persistmod import datastate, following, imaging, livedata, loading, pickling, repeating
 from persistmod.contents import DAMAGE, Files, Image, Leak, ModuleData, Pack, Resources, Source, damaged, image_size
 from persistmod.defined import Definitions, PersistentClass, PersistentDefinition, PersistentFunction
 from persistmod.errors import DamagedRecordError
@@ -44,6 +44,7 @@ class PersistentModule(Imaged):
     is_removed = False  # from its registry
     before: Any = None  # source and images of the version before, for processes that still run it: a pack removes only older ones
     _v_body: Body | None = None
+    _v_seen_at = -1  # how much code had changed when the body was last seen to change nothing; see `repeating`
     _v_image: ImageData | None = None  # while a version is followed
     _digest = ""  # of the source
 
@@ -111,7 +112,7 @@ class PersistentModule(Imaged):
         """Take another source, of which nothing is known yet; for a module that is not live."""
         self.version += 1
         self.keep_source(data)
-        self._images, self._v_body = {}, None
+        self._images, self._v_body, self._v_seen_at = {}, None, -1
 
     def body(self) -> Body:
         """Return the source, compiled; kept until `define` has used it; after an update until the record is a ghost."""
@@ -204,6 +205,7 @@ class PersistentModule(Imaged):
             record.restore_leaks(live)
             datastate.put(vars(live), record.stored_data()[0])
             loading.has_followed(live, record)
+            repeating.note_change()
 
     def read_ahead(self) -> None:
         """Read what following a version reads when the first thing has been written: whatever cannot be read is known before."""

@@ -13,7 +13,7 @@ from typing import Any
 
 from ZODB.utils import z64
 
-from persistmod import datastate, livedata, loading
+from persistmod import datastate, livedata, loading, repeating
 from persistmod.contents import Image, Leak
 from persistmod.defined import Definitions, PersistentDefinition
 from persistmod.errors import ConversionError
@@ -61,7 +61,8 @@ def renew(record: PersistentModule, module: Any, version: NewVersion, writes: Wr
         record.version += 1
         record.before = (record._source, record._images)
         record.keep_source(version.source)
-        record._v_body = version.body
+        repeating.note_change()
+        record._v_body, record._v_seen_at = version.body, repeating.code_changes() if version.image.state is not None else -1
         record._images = {current_tag(): Image(version.image)}
         if record.script is not None:
             record.script = replace(record.script, contributes=frozenset((*slices, *leaks)))
@@ -79,6 +80,7 @@ def renew(record: PersistentModule, module: Any, version: NewVersion, writes: Wr
         loading.offer_source(record, record.filename)
 
     def undo() -> None:
+        repeating.note_change()
         for forget in watched:
             forget()
         loading.offer_source(record, record.filename)
