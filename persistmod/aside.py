@@ -25,6 +25,7 @@ from itertools import chain, islice
 from typing import Any, Self
 
 from persistmod import holders, quiet, replacing
+from persistmod.functions import module_of
 from persistmod.making import Making
 from persistmod.outside import Outside
 from persistmod.reading import SysReads, is_in_memory
@@ -115,6 +116,7 @@ class Observer(Making):
         self._way_back = WayBack()
         self._body, self._repeated = body, repeated  # all that is not quiet in it is known to change nothing, if anything is repeated
         self._is_unwatched = body.is_quiet or bool(repeated)  # until it does what a quiet body does not show
+        self._looked_at: dict[str, dict[str, Any]] = {}  # modules of which there is a snapshot all the same
         # Imports as a flat list of atoms: a tuple or an object for each would be taken for something that the body made.
         self._imports: list[Any] = []
 
@@ -145,6 +147,8 @@ class Observer(Making):
         gc.disable()  # a snapshot makes many objects that stay
         if not self._is_unwatched:
             self.outside.take(self.observation.namespace)
+        elif self._looked_at:
+            self.outside.take_again(self.observation.namespace, self._looked_at)
         if self._segments:
             self.observation.taken.update(self._references_of_others())
             self.observation.taken.subtract(self._references_before)
@@ -161,7 +165,7 @@ class Observer(Making):
             builtins.__import__ = self._do_import
         super().pause()
         self._note_own()
-        if not self._is_unwatched:
+        if self._looked_at or not self._is_unwatched:
             self._note_changes()
         if self._depth:
             self._references_before = self._references_of_others()
@@ -179,6 +183,15 @@ class Observer(Making):
         self._references_before = self._references_of_others()
         self._is_unwatched = False
         self.resume()
+
+    def _look_at(self, namespace: dict[str, Any]) -> None:
+        """Take a module into the snapshot before its code runs for a statement that is known to change nothing: others may have changed."""
+        name = module_of(namespace)
+        if name is not None and name not in self._looked_at and namespace is not self.observation.namespace:
+            self.pause()
+            self._references_before = self._references_of_others()
+            self._looked_at[name] = namespace
+            self.resume()
 
     def _note_own(self) -> None:
         """Note what the body has made so far: other modules may hold it from now on, and it is still no part of the outside."""
@@ -231,7 +244,10 @@ class Observer(Making):
 
     def called(self, frame: types.FrameType, event: str, argument: Any) -> None:
         if self._is_unwatched and not self._is_harmless(frame, event, argument):
-            self._watch()
+            if is_within(frame, self._body.code, self._repeated):
+                self._look_at(frame.f_globals)
+            else:
+                self._watch()
         super().called(frame, event, argument)
         if event == "call":
             self._python_call(frame)
@@ -243,13 +259,11 @@ class Observer(Making):
         if str(frame.f_globals.get("__name__")).partition(".")[0] in _RUNNING:
             return True
         if event == "call":
-            return self._is_body(frame) or is_within(frame, self._body.code, self._repeated)
+            return self._is_body(frame)
         if event != "c_call" or type(getattr(argument, "__self__", None)) is property:
             return True
         namespace = self.observation.namespace
-        if argument is builtins.__build_class__ and quiet.are_plain(self._body.bases, namespace, builtins.__dict__):
-            return True
-        return is_within(frame, self._body.code, self._repeated)
+        return argument is builtins.__build_class__ and quiet.are_plain(self._body.bases, namespace, builtins.__dict__)
 
     def _python_call(self, frame: types.FrameType) -> None:
         if frame.f_code in _ENVIRON:
@@ -379,17 +393,3 @@ def take_back(observers: Sequence[Observer], names: Collection[str]) -> None:
     for observer in reversed(observers):
         if observer.observation.module in names or observer.observation.module not in sys.modules:
             observer.take_back()
-
-
-@contextmanager
-def in_sys_modules(module: types.ModuleType, name: str) -> Iterator[None]:
-    """Let `module` stand in `sys.modules` under `name`, and put back what stood there."""
-    before = sys.modules.get(name)
-    sys.modules[name] = module
-    try:
-        yield
-    finally:
-        if before is None:
-            sys.modules.pop(name, None)
-        else:
-            sys.modules[name] = before

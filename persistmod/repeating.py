@@ -2,7 +2,8 @@
 
 A snapshot of the outside costs the more, the more modules a process has. It is not needed for an update of a closed module if whatever in
 its body is not quiet stands as it stood, reads nothing that the edit affects, and calls the code that it called: no other module that
-persistmod keeps has got other code meanwhile. Whether somebody holds what the body made is asked all the same.
+persistmod keeps has got other code meanwhile. The modules whose code runs are looked at all the same, and whether somebody holds what the
+body made is asked.
 """
 
 from __future__ import annotations

@@ -7,6 +7,7 @@ import pytest
 import transaction
 from processes import Database
 
+import persistmod
 from persistmod.outside import Outside
 
 LIB = """
@@ -128,6 +129,22 @@ def test_snapshot_after_another_module_changed(tmp_path, taken):
         taken.clear()
         record = update(registry, ("plain(): return 2", "plain(): return 3"))
         assert "case_loud" in taken and record.run == "always" and "case_lib.calls" in record.run_reason
+
+
+def test_what_another_module_does_now_is_seen_in_a_snapshot_of_that_alone(updated, lib, taken, monkeypatch):
+    """The function that a loud statement calls counts its calls now, which no edit shows."""
+    monkeypatch.setattr(lib.same, "__code__", lib.counted.__code__)
+    record = update(updated, ("plain(): return 1", "plain(): return 2"))
+    assert taken == [] and record.run == "always" and "lib_of_case.calls" in record.run_reason and lib.calls == 1
+    transaction.abort()
+    assert lib.calls == 0 and record.run == "once"
+
+
+def test_what_another_module_does_now_is_put_back_after_a_refusal(updated, lib, taken, monkeypatch):
+    monkeypatch.setattr(lib.same, "__code__", lib.counted.__code__)
+    with pytest.raises(persistmod.UpdateError, match="a check refused"):
+        updated.update("case_loud", updated["case_loud"].source + "def more(): ...\n", checks=[lambda plan, module: 1 / 0])
+    assert taken == [] and lib.calls == 0 and updated["case_loud"].run == "once"
 
 
 def test_snapshot_after_an_abort_has_brought_other_code_back(updated, taken):
