@@ -14,6 +14,14 @@ FUNCTIONS = 200
 OBJECTS = 1_000_000
 ENTRIES = 100_000
 STORED = 100
+LOUD = '\nimport collections\nCOUNTS = collections.Counter("abc")\n'  # a statement that could change something outside
+# What makes an update take longer: {row: (what, note, request)}.
+KINDS: dict[str, tuple[str, str, dict[str, Any]]] = {
+    "heard": ("the same, told to a subscriber", "", {"heard": True}),
+    "first": ("the first update of that module", "the whole source is compiled", {"first": True}),
+    "loud": ("update of one function beside a call", "what the call did before is known", {"more": LOUD}),
+    "watched": ("the first update beside a call", "with a snapshot of all other modules", {"more": LOUD, "first": True}),
+}
 
 
 def measure(workspace: Workspace) -> Iterator[Figure]:
@@ -29,6 +37,12 @@ def measure(workspace: Workspace) -> Iterator[Figure]:
         "update.nothing", plain["unchanged"], what="update with the same source", against="importlib.reload of that file", unit="s",
         notes=("writes nothing",),
     )  # fmt: skip
+    for name, (what, note, request) in KINDS.items():
+        more = request.get("more", "")
+        answer = _ask(workspace, source=source + more, **{key: value for key, value in request.items() if key != "more"})
+        yield figure(
+            f"update.{name}", answer["pairs"], what=what, against="importlib.reload of that file", unit="s", notes=(note,) if note else (),
+        )  # fmt: skip
     crowded = _ask(workspace, source=source, objects=1000 if workspace.quick else OBJECTS)
     pairs = [(many[0], few[0]) for many, few in zip(crowded["pairs"], plain["pairs"], strict=True)]
     yield figure(

@@ -12,11 +12,11 @@ from __future__ import annotations
 import builtins
 import gc
 import inspect
-import io
 import os
 import sys
 import threading
 import types
+import weakref
 from collections import Counter
 from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
@@ -25,9 +25,11 @@ from itertools import chain, islice
 from typing import Any, Self
 
 from persistmod import holders, quiet, replacing
+from persistmod.functions import module_of
 from persistmod.making import Making
 from persistmod.outside import Outside
-from persistmod.reading import SysReads
+from persistmod.reading import SysReads, is_in_memory
+from persistmod.repeating import Places, is_within
 from persistmod.reverting import WayBack
 from persistmod.scope import ModuleScope
 from persistmod.source import Body, ImportStatement
@@ -76,7 +78,7 @@ class Observation:
     reasons: list[str] = field(default_factory=list)
     # References that others took to what the body had made while it waited for an import: {id: count}.
     taken: Counter[int] = field(default_factory=Counter)
-    ignored_holders: set[int] = field(default_factory=set)
+    ignored_holders: Callable[[], Callable[[], set[int]] | None] = lambda: None  # a weak reference: what it is of may be gone
     registered: list[type] = field(default_factory=list)  # ABCs with which the body registered a class
     # Ids of what the body did not make alone, of what the collector does not know.
     shared: set[int] = field(default_factory=set)
@@ -88,7 +90,9 @@ class Observation:
 
     def handed_out(self) -> list[str]:
         """Return what of the things that the body made is held by somebody else, as reasons."""
-        return [] if self.made is None else holders.handed_out(self.made, self.namespace, self.taken, self.ignored_holders)
+        if self.made is None:
+            return []
+        return holders.handed_out(self.made, self.namespace, self.taken, self.ignored_holders() or set)
 
     def because(self, reason: str) -> None:
         if reason not in self.reasons:
@@ -100,7 +104,7 @@ class Observer(Making):
 
     own_globals = Making.own_globals | {id(globals())}
 
-    def __init__(self, module: str, namespace: dict[str, Any], body: Body) -> None:
+    def __init__(self, module: str, namespace: dict[str, Any], body: Body, repeated: Places = ()) -> None:
         super().__init__()
         statements = list(body.imports)
         self._reads = SysReads(namespace, statements, lambda: bool(self._depth))
@@ -110,7 +114,9 @@ class Observer(Making):
             self._statements.setdefault((statement.name, statement.level, statement.fromlist), []).append(statement)
         self.own = {id(namespace)}
         self._way_back = WayBack()
-        self._body, self._is_unwatched = body, body.is_quiet  # until it does what a quiet body does not show
+        self._body, self._repeated = body, repeated  # all that is not quiet in it is known to change nothing, if anything is repeated
+        self._is_unwatched = body.is_quiet or bool(repeated)  # until it does what a quiet body does not show
+        self._looked_at: dict[str, dict[str, Any]] = {}  # modules of which there is a snapshot all the same
         # Imports as a flat list of atoms: a tuple or an object for each would be taken for something that the body made.
         self._imports: list[Any] = []
 
@@ -141,6 +147,8 @@ class Observer(Making):
         gc.disable()  # a snapshot makes many objects that stay
         if not self._is_unwatched:
             self.outside.take(self.observation.namespace)
+        elif self._looked_at:
+            self.outside.take_again(self.observation.namespace, self._looked_at)
         if self._segments:
             self.observation.taken.update(self._references_of_others())
             self.observation.taken.subtract(self._references_before)
@@ -157,7 +165,7 @@ class Observer(Making):
             builtins.__import__ = self._do_import
         super().pause()
         self._note_own()
-        if not self._is_unwatched:
+        if self._looked_at or not self._is_unwatched:
             self._note_changes()
         if self._depth:
             self._references_before = self._references_of_others()
@@ -175,6 +183,15 @@ class Observer(Making):
         self._references_before = self._references_of_others()
         self._is_unwatched = False
         self.resume()
+
+    def _look_at(self, namespace: dict[str, Any]) -> None:
+        """Take a module into the snapshot before its code runs for a statement that is known to change nothing: others may have changed."""
+        name = module_of(namespace)
+        if name is not None and name not in self._looked_at and namespace is not self.observation.namespace:
+            self.pause()
+            self._references_before = self._references_of_others()
+            self._looked_at[name] = namespace
+            self.resume()
 
     def _note_own(self) -> None:
         """Note what the body has made so far: other modules may hold it from now on, and it is still no part of the outside."""
@@ -227,7 +244,10 @@ class Observer(Making):
 
     def called(self, frame: types.FrameType, event: str, argument: Any) -> None:
         if self._is_unwatched and not self._is_harmless(frame, event, argument):
-            self._watch()
+            if is_within(frame, self._body.code, self._repeated):
+                self._look_at(frame.f_globals)
+            else:
+                self._watch()
         super().called(frame, event, argument)
         if event == "call":
             self._python_call(frame)
@@ -266,7 +286,7 @@ class Observer(Making):
         owner = getattr(function, "__self__", None)
         if type(owner) is types.ModuleType or module is not None:
             self._function_of_module(frame, module or "", name)
-        elif type(owner).__module__ == "_io" and not _is_in_memory(owner):
+        elif type(owner).__module__ == "_io" and not is_in_memory(owner):
             self.observation.because(f"its body calls {name} of an open file")
         elif isinstance(owner, type) and owner.__module__ == "datetime" and name in ("now", "today", "utcnow"):
             self.observation.because(f"its body calls {owner.__name__}.{name}")
@@ -301,7 +321,7 @@ class Observer(Making):
         if self.spoilt:
             observation.because("its body runs the garbage collector")
         observation.made = self.made()
-        observation.ignored_holders = self.outside.own_containers()
+        observation.ignored_holders = weakref.WeakMethod(self.outside.own_containers)
         del self.outside  # it holds half the process, and whoever looks for holders finds it
         for cls in self.registered:
             if id(cls) not in observation.made:
@@ -328,16 +348,6 @@ def real_import(function: Any) -> Any:
     while function.__module__ is not None and function.__module__.partition(".")[0] == __name__.partition(".")[0]:
         function = function.__wrapped__
     return function
-
-
-def _is_in_memory(file: Any) -> bool:
-    """Return whether a file object reads and writes no file."""
-    if isinstance(file, io.TextIOWrapper):
-        try:
-            file = file.buffer
-        except ValueError:  # it has been detached
-            return True
-    return isinstance(file, io.StringIO | io.BytesIO)
 
 
 # A frame of the import system, for whoever looks for the line that imports: `warnings` passes over such frames.
@@ -383,17 +393,3 @@ def take_back(observers: Sequence[Observer], names: Collection[str]) -> None:
     for observer in reversed(observers):
         if observer.observation.module in names or observer.observation.module not in sys.modules:
             observer.take_back()
-
-
-@contextmanager
-def in_sys_modules(module: types.ModuleType, name: str) -> Iterator[None]:
-    """Let `module` stand in `sys.modules` under `name`, and put back what stood there."""
-    before = sys.modules.get(name)
-    sys.modules[name] = module
-    try:
-        yield
-    finally:
-        if before is None:
-            sys.modules.pop(name, None)
-        else:
-            sys.modules[name] = before

@@ -97,9 +97,7 @@ def _write_diff_against(settings: Settings, name: str, directory: Path) -> None:
         find(registry, name, settings.shown)
         if name not in registry or not registry[name].is_package:
             raise NotRegisteredError(f"{name} is no package in {settings.shown}, and a directory is compared with a package", module=name)
-        before = files_in(registry, name)
-    after = files_of(trees.read(directory, name))
-    data = b"".join(diffs(before, after, (name, str(directory))))
+        data = b"".join(diffs(files_in(registry, name), files_of(trees.read(directory, name)), (name, str(directory))))
     write_source(data.decode("utf-8", "replace"), data, "diff")
 
 

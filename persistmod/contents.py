@@ -5,6 +5,7 @@ Each is a record of its own, so that it is read and written only when it is need
 
 from __future__ import annotations
 
+import types
 import zlib
 from collections.abc import Iterator, Mapping
 from dataclasses import astuple
@@ -17,6 +18,7 @@ from persistmod.errors import DamagedRecordError
 from persistmod.imaging import ImageData
 from persistmod.livedata import Followed
 from persistmod.loading import Entry, file_name
+from persistmod.source import digest_of
 from persistmod.state import State
 
 
@@ -133,10 +135,19 @@ def damaged(module: str, what: str, cause: Exception) -> DamagedRecordError:
 
 
 class Resources(Persistent):
-    """The data files of a package: `{path relative to the package: Resource}`."""
+    """The data files of a package: `{path relative to the package: Resource}`, and the digests of those that have one."""
+
+    digests: Mapping[str, str] = types.MappingProxyType({})
 
     def __init__(self) -> None:
         self.files: dict[str, Resource] = {}
+
+    def change(self, files: Mapping[str, bytes | None]) -> None:
+        """Take other files, `{path: bytes, or None to remove it}`."""
+        new = {path: data for path, data in files.items() if data is not None}
+        kept = self.files.keys() - files.keys()
+        self.files = {path: file for path, file in self.files.items() if path in kept} | {path: Resource(new[path]) for path in new}
+        self.digests = {path: self.digests[path] for path in kept if path in self.digests} | {path: digest_of(new[path]) for path in new}
 
 
 class Resource(Persistent):
@@ -151,6 +162,7 @@ class Files(Mapping[str, bytes]):
 
     def __init__(self, resources: Resources | None) -> None:
         self._files = resources.files if resources is not None else {}
+        self._digests = resources.digests if resources is not None else {}
 
     def __getitem__(self, path: str) -> bytes:
         return self._files[path].data
@@ -160,6 +172,10 @@ class Files(Mapping[str, bytes]):
 
     def __len__(self) -> int:
         return len(self._files)
+
+    def digest(self, path: str) -> str:
+        """Return the digest of a file, which is read only if its record has none."""
+        return self._digests.get(path) or digest_of(self[path])
 
 
 class Leak(Persistent):

@@ -16,9 +16,10 @@ from functools import partial
 from typing import Any
 
 from persistmod import datastate, imaging, loading, proving
-from persistmod.aside import Observer, in_sys_modules, shared_snapshot
+from persistmod.aside import Observer, shared_snapshot
 from persistmod.errors import ConversionError, NotRegisteredError
 from persistmod.imaging import ImageData
+from persistmod.live import in_sys_modules
 from persistmod.namespace import check_name
 from persistmod.proving import payload_of
 from persistmod.records import PersistentModule

@@ -76,9 +76,11 @@ class Decider:
 
         `base` finds the value in the namespace of the last run.
         """
+        if self.with_live.is_same(new, current):
+            return "keep"
         is_touched = self.edit.touches(path)
         is_affected = self.edit.affects(path) or self._may_be_generated(path, new, base)
-        if self.with_live.is_same(new, current) or not (is_touched or is_affected):
+        if not (is_touched or is_affected):
             return "keep"
         is_affected = is_affected and not self.is_base(new, base)
         if is_affected and path.endswith(">") and type(new) is type(current) and type(new) in CONTAINERS:

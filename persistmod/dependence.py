@@ -124,13 +124,14 @@ def _index(statements: Iterable[Statement], key: str, value: str) -> dict[str, s
 def _with_wildcards(statements: list[Statement]) -> list[Statement]:
     """Return statements of which those that may bind any name bind "*"."""
     readers = _index(statements, "reads", "binds")
-    wild = _closure(_WILD, lambda name: readers.get(name, set()))
+    wild = _closure(WILD, lambda name: readers.get(name, set()))
     return [replace(statement, binds=statement.binds | {"*"}) if statement.reads & wild else statement for statement in statements]
 
 
-_WILD = frozenset(("globals", "locals", "vars", "exec", "eval", "setattr"))
+# What may read or bind any name.
+WILD = frozenset(("globals", "locals", "vars", "exec", "eval", "setattr"))
 _STAR = re.compile(r"import[\s(]*\*")
-_MAY_BIND_ANY_NAME = re.compile(rf"\b({'|'.join(_WILD)})\b|\b{_STAR.pattern}")
+_MAY_BIND_ANY_NAME = re.compile(rf"\b({'|'.join(WILD)})\b|\b{_STAR.pattern}")
 
 
 class _Known:
@@ -186,7 +187,7 @@ def _regions(before: str, after: Body) -> tuple[list[Statement], list[Statement]
 
 def _may_bind_any_name(text: str) -> bool:
     # Most texts have nothing like it in them, which the whole expression finds out slowly.
-    return (any(word in text for word in _WILD) or _STAR.search(text) is not None) and _MAY_BIND_ANY_NAME.search(text) is not None
+    return (any(word in text for word in WILD) or _STAR.search(text) is not None) and _MAY_BIND_ANY_NAME.search(text) is not None
 
 
 def _closure(start: Iterable[str], follow: Callable[[str], set[str]]) -> frozenset[str]:

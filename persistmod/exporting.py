@@ -6,6 +6,7 @@ import difflib
 import os
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Protocol
 
@@ -24,14 +25,22 @@ class Registry(Protocol):
 
 
 def files_in(registry: Registry, name: str) -> dict[str, File]:
-    """Return `{path: file}` of a package of the registry, or of a module; nothing for a name that it does not have."""
+    """Return `{path: file}` of a package of the registry, or of a module; nothing for a name that it does not have.
+
+    What a file holds is read from the database when it is asked for.
+    """
     files = []
     for found in [name, *registry.below(name)] if name in registry else []:
         record = registry[found]
         if record.has_source:
-            files.append(File(found, "", record.source_bytes, record.is_package))
-        files += [File(found, place, data) for place, data in record.resources.items()]
+            files.append(File(found, "", partial(_source_of, record), record.source_digest, record.is_package))
+        kept = record.resources
+        files += [File(found, place, partial(kept.__getitem__, place), kept.digest(place)) for place in kept]
     return {path_of(file.owner[len(name) + 1 :], file.place, file.is_package): file for file in files}
+
+
+def _source_of(record: PersistentModule) -> bytes:
+    return record.source_bytes
 
 
 def misplaced(directory: Path, paths: Iterable[str]) -> dict[str, str]:
@@ -86,9 +95,9 @@ def export(registry: Registry, directory: Path, names: Iterable[str]) -> list[st
 def diffs(before: Mapping[str, File], after: Mapping[str, File], names: tuple[str, str]) -> Iterator[bytes]:
     """Yield a unified diff of each file that differs; of what is no text it is only said that it does."""
     for path in sorted({*before, *after}):
-        old, new = (files[path].data if path in files else None for files in (before, after))
-        if old == new:
+        if path in before and path in after and before[path].digest == after[path].digest:
             continue
+        old, new = (files[path].data if path in files else None for files in (before, after))
         heads = [os.fsencode(f"{name}/{path}" if data is not None else "/dev/null") for name, data in zip(names, (old, new), strict=True)]
         if b"\0" in (old or b"") + (new or b""):
             yield b"Binary files %b and %b differ\n" % (heads[0], heads[1])

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import sys
 import types
+from operator import attrgetter
 from typing import Any
 
 # What staticmethod and classmethod copy from their function (CPython: functools_wraps in Objects/funcobject.c).
@@ -77,7 +78,11 @@ def _is_copy(name: str, value: Any, function: Any) -> bool:
     return name in COPIED and (value is original or (type(value) is str and value == original))
 
 
-_BUILT_IN_ATTRIBUTES = ("__defaults__", "__kwdefaults__", "__annotations__", "__doc__", "__name__", "__qualname__", "__module__")
+_BUILT_IN_ATTRIBUTES = (
+    *("__defaults__", "__kwdefaults__", "__annotations__", "__doc__", "__name__", "__qualname__", "__module__"),
+    *(("__type_params__",) if sys.version_info >= (3, 12) else ()),
+)
+_built_in_attributes = attrgetter(*_BUILT_IN_ATTRIBUTES)
 
 
 def copy_attributes(function: types.FunctionType, source: types.FunctionType, resolve: Any) -> None:
@@ -94,7 +99,4 @@ def copy_attributes(function: types.FunctionType, source: types.FunctionType, re
 
 def built_in_attributes(function: types.FunctionType) -> dict[str, Any]:
     """Return what a function keeps beside its `__dict__`, code, globals and cells."""
-    found = {name: getattr(function, name) for name in _BUILT_IN_ATTRIBUTES}
-    if hasattr(function, "__type_params__"):
-        found["__type_params__"] = function.__type_params__
-    return found
+    return dict(zip(_BUILT_IN_ATTRIBUTES, _built_in_attributes(function), strict=True))

@@ -11,6 +11,7 @@ import sys
 import types
 import weakref
 from collections import Counter
+from collections.abc import Callable
 from datetime import datetime, time, tzinfo
 from itertools import compress, filterfalse
 from operator import is_
@@ -24,10 +25,10 @@ _TELLING = (list, dict, set, types.FunctionType, types.CellType, type)
 _INLINE_VALUES = 1 << 2  # Py_TPFLAGS_INLINE_VALUES, from 3.13 on
 
 
-def handed_out(made: dict[int, Any], namespace: dict[str, Any], taken: Counter[int], ignored: set[int]) -> list[str]:
+def handed_out(made: dict[int, Any], namespace: dict[str, Any], taken: Counter[int], ignored: Callable[[], set[int]]) -> list[str]:
     """Return what of the things in `made` (by id) is held by somebody else, as reasons; to be asked when nothing else is under way.
 
-    `namespace` is the module's. `taken` counts, by id, references that others took in their own right. `ignored` are ids of containers
+    `namespace` is the module's. `taken` counts, by id, references that others took in their own right. `ignored` gives ids of containers
     that do not count as holders.
     """
     values = list(made.values())
@@ -35,7 +36,7 @@ def handed_out(made: dict[int, Any], namespace: dict[str, Any], taken: Counter[i
     if any(issubclass(type(value), tzinfo) for value in values):
         held_more -= _zones_of_times(gc.get_referents(*values, namespace))
     held = [value for value in values if id(value) in held_more and (_matters(value) or _leads_to_what_matters(value, made))]
-    return _holders(held, values, made, {id(made), id(namespace), *ignored}) if held else []
+    return _holders(held, values, made, {id(made), id(namespace), *ignored()}) if held else []
 
 
 def _zones_of_times(referents: list[Any]) -> Counter[int]:

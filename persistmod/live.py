@@ -78,3 +78,17 @@ def taken_out(names: Iterable[str]) -> Iterator[dict[str, types.ModuleType]]:
             parent, _, child = full.rpartition(".")
             if parent == name and name in sys.modules:
                 setattr(sys.modules[name], child, module)
+
+
+@contextmanager
+def in_sys_modules(module: types.ModuleType, name: str) -> Iterator[None]:
+    """Let `module` stand in `sys.modules` under `name`, and put back what stood there."""
+    before = sys.modules.get(name)
+    sys.modules[name] = module
+    try:
+        yield
+    finally:
+        if before is None:
+            sys.modules.pop(name, None)
+        else:
+            sys.modules[name] = before

@@ -55,7 +55,7 @@ class Comparison:
         """Return whether two values are built alike."""
         if first is MISSING or second is MISSING:
             return first is second
-        if _are_equal_and_flat(first, second):
+        if _is_same_atom(first, second) or _are_equal_and_flat(first, second):
             return True
         pending: list[tuple[Any, Any]] = [(first, second)]
         partner: dict[int, int] = {}

@@ -13,7 +13,7 @@ import sys
 import types
 import warnings
 from collections import defaultdict
-from collections.abc import Callable, Container, Iterator
+from collections.abc import Callable, Container, Iterator, Mapping
 from functools import partial
 from itertools import chain, compress, filterfalse, repeat, takewhile
 from operator import is_, is_not
@@ -108,20 +108,25 @@ class Outside:
 
     def take(self, inside: dict[str, Any]) -> None:
         """Bring the snapshot up to date."""
+        modules = [(name, getattr(module, "__dict__", None)) for name, module in list(sys.modules.items())]
+        _make_default_contexts()
+        self.take_again(inside, {name: namespace for name, namespace in modules if type(namespace) is dict})
+        self._find(list(self._context.values()), DEPTH, CONTAINER)
+        self._open(inside)
+        self._states = self._hidden_states()
+
+    def take_again(self, inside: dict[str, Any], namespaces: Mapping[str, dict[str, Any]]) -> None:
+        """Bring up to date what is in the snapshot, and these modules into it."""
         for batch in self._batches:
             if batch.take():
                 if self._reverter:
                     self._reverter.keep(batch.nodes)
                 self._find(parts(batch.row, batch.nodes, batch.shape), batch.level, batch.shape)
-        for name, module in list(sys.modules.items()):
-            namespace = getattr(module, "__dict__", None)
-            if type(namespace) is dict and id(namespace) not in self._names and namespace is not inside:
+        for name, namespace in namespaces.items():
+            if id(namespace) not in self._names and namespace is not inside:
                 self._take_up(name, namespace)
         self._leave_out(_caches_of_loggers())
-        self._open(inside)
-        _make_default_contexts()
         self._context = dict(contextvars.copy_context().items())
-        self._find(list(self._context.values()), DEPTH, CONTAINER)
         self._open(inside)
         self._states = self._hidden_states()
 

@@ -7,6 +7,7 @@ An attribute may be read by its name (`sys.argv`, also after `import sys as s`),
 from __future__ import annotations
 
 import dis
+import io
 import sys
 import types
 from collections.abc import Callable, Iterator
@@ -103,3 +104,13 @@ def _candidates(code: types.CodeType, aliases: dict[str, str]) -> Iterator[tuple
         previous = name
     for line, text in texts:
         yield from ((line, (name, text, False)) for name in names.get(line, ()))
+
+
+def is_in_memory(file: Any) -> bool:
+    """Return whether a file object reads and writes no file."""
+    if isinstance(file, io.TextIOWrapper):
+        try:
+            file = file.buffer
+        except ValueError:  # it has been detached
+            return True
+    return isinstance(file, io.StringIO | io.BytesIO)

@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from types import CodeType
 
-from persistmod.source import Block, Body, body_of, common_lines, compile_source, first_line, to_text
+from persistmod.source import Block, Body, body_of, common_lines, compile_source, first_line, to_text, with_any
 
 _FUTURE = sum(getattr(__future__, name).compiler_flag for name in __future__.all_feature_names if name != "nested_scopes")
 
@@ -46,8 +46,9 @@ def _compiled(text: str, filename: str, before: Body) -> Body | None:
     if _imported(body) != _imported(before):
         return None
     hollow = {block.first for block in known}
-    is_quiet = body.is_quiet and all(block.is_quiet for block in known)
-    return replace(body, blocks=(*known, *(block for block in body.blocks if block.first not in hollow)), is_quiet=is_quiet)
+    loud = {*(first for first, _ in body.loud), *(block.first for block in known if not block.is_quiet)}
+    blocks = (*known, *(block for block in body.blocks if block.first not in hollow))
+    return replace(body, blocks=blocks, is_quiet=not loud, loud=with_any(body.layout, loud))
 
 
 def _imported(body: Body) -> set[str]:

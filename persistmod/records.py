@@ -22,8 +22,8 @@ from typing import Any
 
 from ZODB.POSException import POSError
 
-from persistmod import datastate, following, imaging, livedata, loading, pickling
-from persistmod.contents import DAMAGE, Files, Image, Leak, ModuleData, Pack, Resource, Resources, Source, damaged, image_size
+from persistmod import datastate, following, imaging, livedata, loading, pickling, repeating
+from persistmod.contents import DAMAGE, Files, Image, Leak, ModuleData, Pack, Resources, Source, damaged, image_size
 from persistmod.defined import Definitions, PersistentClass, PersistentDefinition, PersistentFunction
 from persistmod.errors import DamagedRecordError
 from persistmod.following import Version
@@ -32,7 +32,7 @@ from persistmod.imaging import ImageData
 from persistmod.importer import importing, is_importing
 from persistmod.loading import file_name
 from persistmod.namespace import definitions
-from persistmod.source import Body, Slice, compile_source, current_tag, to_text
+from persistmod.source import Body, Slice, compile_source, current_tag, digest_of, to_text
 from persistmod.state import State
 from persistmod.watching import is_there
 
@@ -46,7 +46,9 @@ class PersistentModule(Imaged):
     is_removed = False  # from its registry
     before: Any = None  # source and images of the version before, for processes that still run it: a pack removes only older ones
     _v_body: Body | None = None
+    _v_seen_at = -1  # how much code had changed when the body was last seen to change nothing; see `repeating`
     _v_image: ImageData | None = None  # while a version is followed
+    _digest = ""  # of the source
 
     def __init__(self, name: str, source: bytes | None, *, package: bool = False, filename: str | None = None, run: str = "auto") -> None:
         self.name = name
@@ -55,7 +57,9 @@ class PersistentModule(Imaged):
         self.requested_run = run
         self._filename = filename
         self.registry: Listing | None = None
-        self._source = None if source is None else Source(source)
+        self._source: Source | None = None
+        if source is not None:
+            self.keep_source(source)
         self._images = {}
         self._definitions: Definitions | None = None
         self._data: ModuleData | None = None
@@ -87,6 +91,15 @@ class PersistentModule(Imaged):
             raise damaged(self.name, "its source", error) from error
 
     @property
+    def source_digest(self) -> str:
+        """The digest of the source, which is read only if the record has none."""
+        return self._digest or digest_of(self.source_bytes)
+
+    def keep_source(self, data: bytes) -> None:
+        """Store another source, without what goes with it."""
+        self._source, self._digest = Source(data), digest_of(data)
+
+    @property
     def source(self) -> str:
         """The text of the source."""
         return to_text(self.source_bytes, self.name)
@@ -107,7 +120,8 @@ class PersistentModule(Imaged):
     def take_source(self, data: bytes) -> None:
         """Take another source, of which nothing is known yet; for a module that is not live."""
         self.version += 1
-        self._source, self._images, self._v_body = Source(data), {}, None
+        self.keep_source(data)
+        self._images, self._v_body, self._v_seen_at = {}, None, -1
 
     def body(self) -> Body:
         """Return the source, compiled; kept until `define` has used it; after an update until the record is a ghost."""
@@ -117,7 +131,7 @@ class PersistentModule(Imaged):
         return body
 
     @property
-    def resources(self) -> Mapping[str, bytes]:
+    def resources(self) -> Files:
         """The data files of a package: `{path relative to the package: bytes}`."""
         return Files(self._resources)
 
@@ -125,8 +139,7 @@ class PersistentModule(Imaged):
         """Change data files of a package: `{path relative to it: bytes, or None to remove it}`."""
         if files:
             self._resources = self._resources or Resources()
-            changed = {**self._resources.files, **{path: None if data is None else Resource(data) for path, data in files.items()}}
-            self._resources.files = {path: file for path, file in changed.items() if file is not None}
+            self._resources.change(files)
 
     # The images
 
@@ -201,6 +214,7 @@ class PersistentModule(Imaged):
             record.restore_leaks(live)
             datastate.put(vars(live), record.stored_data()[0])
             loading.has_followed(live, record)
+            repeating.note_change()
 
     def read_ahead(self) -> None:
         """Read what following a version reads when the first thing has been written: whatever cannot be read is known before."""

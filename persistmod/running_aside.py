@@ -23,18 +23,20 @@ from persistmod.errors import BodyError, PersistmodError
 from persistmod.imaging import ImageData
 from persistmod.importer import importing, is_importing
 from persistmod.records import PersistentModule
+from persistmod.repeating import Places
 from persistmod.scratch import standing_aside
 from persistmod.source import Body
 
 
 @dataclass(slots=True)
 class Target:
-    """A module to be updated: its record, the live module, the new source."""
+    """A module to be updated: its record, the live module, the new source; what of its body is known to change nothing, see `repeating`."""
 
     record: PersistentModule
     module: types.ModuleType
     data: bytes
     body: Body
+    repeated: Places = ()
 
 
 @dataclass(slots=True)
@@ -147,7 +149,7 @@ class _Runner(Loader):
             loading.be_script(module, replace(known, contributes=known.contributes.union(target.body.slices)))
         if target.record.is_package:
             module.__path__ = target.module.__path__
-        observer = Observer(target.record.name, vars(module), target.body)
+        observer = Observer(target.record.name, vars(module), target.body, target.repeated)
         try:
             with observer:
                 exec(target.body.code, vars(module))

@@ -39,6 +39,11 @@ def to_bytes(source: str | bytes, module: str) -> bytes:
         raise SourceError(f"module {module!r}: the source cannot be encoded: {error}", module=module) from error
 
 
+def digest_of(data: bytes) -> str:
+    """Return what stands for the content of a file."""
+    return hashlib.sha256(data).hexdigest()
+
+
 def to_text(source: bytes, module: str) -> str:
     """Return the text of a source with universal newlines; bytes that are not the declared encoding are a SourceError."""
     try:
@@ -66,7 +71,8 @@ class Body:
     """The source of a module, compiled, with what its tree says; nothing where the source nests too deep for Python objects.
 
     `layout`: (first line, last line) of the statements at module level, those on one line taken together. `blocks`: the functions and
-    classes among them. `is_quiet`: the body can change nothing outside but by the calls that `quiet` tells of; `bases`: of its classes.
+    classes among them. `is_quiet`: the body can change nothing outside but by the calls that `quiet` tells of; `bases`: of its classes;
+    `loud`: where statements stand that are not quiet.
 
     The tree itself is let go: it is many times as big, and whoever asks the collector walks over all of it.
     """
@@ -79,6 +85,7 @@ class Body:
     blocks: tuple[Block, ...] = ()
     is_quiet: bool = False
     bases: frozenset[str] = frozenset()
+    loud: tuple[tuple[int, int], ...] = ()
 
 
 def compile_source(source: bytes, module: str, filename: str) -> Body:
@@ -105,9 +112,11 @@ def parse_source(source: bytes, module: str, filename: str) -> ast.Module:
 
 def body_of(tree: ast.Module, code: CodeType, text: str) -> Body:
     """Return what is kept of a source that has been parsed and compiled."""
+    lines = {first_line(statement) for statement in tree.body if not quiet.is_quiet([statement])}
+    places = layout(tree)
     return Body(
-        code, text, tuple(import_statements(tree)), binding_slices(tree, text), layout(tree), tuple(blocks(tree, text)),
-        quiet.is_quiet(tree.body), quiet.bases(tree.body),
+        code, text, tuple(import_statements(tree)), binding_slices(tree, text), places, tuple(blocks(tree, text)),
+        not lines, quiet.bases(tree.body), with_any(places, lines),
     )  # fmt: skip
 
 
@@ -149,6 +158,11 @@ def layout(tree: ast.Module) -> tuple[tuple[int, int], ...]:
             first = places.pop()[0]
         places.append((first, last))
     return tuple(places)
+
+
+def with_any(places: tuple[tuple[int, int], ...], lines: set[int]) -> tuple[tuple[int, int], ...]:
+    """Return the places in which any of some lines stands."""
+    return tuple(place for place in places if not lines.isdisjoint(range(place[0], place[1] + 1))) if lines else ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,6 @@ the process die between commit and writing, the file is still known as one that 
 
 from __future__ import annotations
 
-import hashlib
 import os
 import platform
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
@@ -149,7 +148,7 @@ class Syncing:
         self._synced = registry.synced(self._key)
         if one_way:  # as if the registry had been in step
             self._synced = Synced()
-            self._synced.files = {path: _digest_of(file.data) or "" for path, file in self._modules.items()}
+            self._synced.files = {path: file.digest for path, file in self._modules.items()}
 
     def _read(self, name: str | None, strict: bool) -> Tree:
         if self._folder.is_dir():
@@ -286,7 +285,7 @@ class Syncing:
         for owner in old.keys() | new.keys():
             there = {} if _is_below(owner, again) else old.get(owner, {})
             here = new.get(owner, {})
-            differing = {place: data for place, data in here.items() if there.get(place) != data}
+            differing = {place: file.data for place, file in here.items() if _digest(there.get(place)) != file.digest}
             changes.data[owner] = {**differing, **dict.fromkeys(there.keys() - here.keys())}
         changes.data = {owner: data for owner, data in changes.data.items() if data}
         return changes
@@ -304,17 +303,18 @@ class Syncing:
 
     def _change_directory(self, steps: list[SyncStep], done: set[str]) -> None:
         """Have files written, and keep what is in step then; what differs and was not done stays as it was known."""
-        changes = {step.path: self._modules[step.path].data if step.path in self._modules else None for step in steps}
+        written = {step.path: self._modules.get(step.path) for step in steps}
         synced = self._registry.keep_synced(self._key)
-        now = {**{path: _digest(file) for path, file in self._files.items()}, **{path: _digest_of(data) for path, data in changes.items()}}
+        now = {path: _digest(file) for path, file in {**self._files, **written}.items()}
         for path in {*self._files, *self._modules} - done:
             if _digest(self._files.get(path)) != _digest(self._modules.get(path)):
                 now[path] = synced.files.get(path)
         files = {path: digest for path, digest in now.items() if digest is not None}
-        pending = {path: self._modified(path) for path in changes}
+        pending = {path: self._modified(path) for path in written}
         if (synced.files, synced.pending) != (files, pending):
             synced.files, synced.pending = files, pending
-        if changes:
+        if written:
+            changes = {path: None if file is None else file.data for path, file in written.items()}
             FileChanges(self._folder, changes).join(self._registry._p_jar.transaction_manager)
 
 
@@ -341,11 +341,11 @@ def _sources(files: Mapping[str, File]) -> dict[str, File]:
     return {file.owner: file for file in files.values() if file.is_module}
 
 
-def _data(files: Mapping[str, File]) -> dict[str, dict[str, bytes]]:
-    found: dict[str, dict[str, bytes]] = {}
+def _data(files: Mapping[str, File]) -> dict[str, dict[str, File]]:
+    found: dict[str, dict[str, File]] = {}
     for file in files.values():
         if not file.is_module:
-            found.setdefault(file.owner, {})[file.place] = file.data
+            found.setdefault(file.owner, {})[file.place] = file
     return found
 
 
@@ -359,11 +359,7 @@ def _owner(file: File | None, module: File | None) -> str:
 
 
 def _digest(file: File | None) -> str | None:
-    return None if file is None else _digest_of(file.data)
-
-
-def _digest_of(data: bytes | None) -> str | None:
-    return None if data is None else hashlib.sha256(data).hexdigest()
+    return None if file is None else file.digest
 
 
 def _with_renames(steps: list[SyncStep], contents: Callable[[SyncStep], bytes | None]) -> list[SyncStep]:

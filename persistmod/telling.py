@@ -76,15 +76,28 @@ def _definitions(path: str, value: Any, outer: set[int]) -> Iterator[tuple[str, 
 
 def _parts(value: Any, outer: set[int], is_opened: bool) -> Parts:
     """Return what a value is made of, as far as an update can change it in place."""
+    if is_opened and type(value) is types.FunctionType and not (value.__closure__ or value.__dict__):
+        inside = dict(_inside(value))
+        if _WHOLE.issuperset(map(type, inside.values())):
+            return Parts({(): value} | {(name,): part for name, part in inside.items()})
     parts, seen = Parts(), set()
     pending: list[tuple[tuple[Any, ...], Any, bool]] = [((), value, is_opened)]
     while pending:
         path, part, is_opened = pending.pop()
         parts[path] = type(part) if _is_told_by_its_contents(part) else part
-        if is_opened and id(part) not in seen:
-            seen.add(id(part))
-            pending += (((*path, name), item, id(item) not in outer and _is_opened(item)) for name, item in _inside(part))
+        if not is_opened or id(part) in seen:
+            continue
+        seen.add(id(part))
+        for name, item in _inside(part):
+            if type(item) in _WHOLE:
+                parts[(*path, name)] = item
+            else:
+                pending.append(((*path, name), item, id(item) not in outer and _is_opened(item)))
     return parts
+
+
+# What is never looked into: most of what definitions are made of.
+_WHOLE = frozenset((*ATOMS, types.CodeType, tuple, list, dict, set, frozenset))
 
 
 def _is_told_by_its_contents(part: Any) -> bool:

@@ -10,13 +10,14 @@ from __future__ import annotations
 import os
 import posixpath
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from keyword import iskeyword
 from pathlib import Path
 
 from persistmod.errors import InvalidNameError, StorageError
+from persistmod.source import digest_of
 
 _EXTENSIONS = (".so", ".pyd", ".dll", ".dylib")
 _COMPILED = (".pyc", ".pyo")
@@ -49,18 +50,32 @@ class Tree:
     folder: Path = Path()
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class File:
-    """A file of a tree: the source of module `owner`, or a data file at `place` in package `owner`."""
+    """A file of a tree: the source of module `owner`, or a data file at `place` in package `owner`.
+
+    `content` is what it holds, or what reads that; files are compared by their digests.
+    """
 
     owner: str
     place: str
-    data: bytes
+    content: bytes | Callable[[], bytes]
+    known_digest: str = ""
     is_package: bool = False
 
     @property
     def is_module(self) -> bool:
         return not self.place
+
+    @property
+    def data(self) -> bytes:
+        return self.content if isinstance(self.content, bytes) else self.content()
+
+    @property
+    def digest(self) -> str:
+        if not self.known_digest:
+            self.known_digest = digest_of(self.data)
+        return self.known_digest
 
 
 def path_of(owner: str, place: str, is_package: bool) -> str:
@@ -73,7 +88,7 @@ def path_of(owner: str, place: str, is_package: bool) -> str:
 
 def files_of(tree: Tree) -> dict[str, File]:
     """Return `{path relative to the directory: file}` of a tree that was read from a directory."""
-    files = [File(module.name, "", module.source, module.is_package) for module in tree.modules if module.source is not None]
+    files = [File(module.name, "", module.source, is_package=module.is_package) for module in tree.modules if module.source is not None]
     files += [File(package, place, data) for package, found in tree.resources.items() for place, data in found.items()]
     return {path_of(file.owner[len(tree.name) + 1 :], file.place, file.is_package): file for file in files}
 
@@ -88,7 +103,7 @@ def read(path: Path, name: str | None = None, *, strict: bool = True) -> Tree:
         raise InvalidNameError(f"{path}: {tree.name!r} cannot be the name of a module; give it a name", module=tree.name)
     with _noting(tree, path):
         if path.is_dir():
-            _read_package(tree, path, tree.name, frozenset((path.resolve(),)))
+            _read_package(tree, path, tree.name, (path.resolve(),))
         else:
             tree.modules.append(Module(tree.name, read_bytes(path), False))
     if tree.unreadable and strict:
@@ -110,7 +125,7 @@ def _noting(tree: Tree, path: Path, *, may_vanish: bool = False) -> Iterator[Non
 def read_bytes(path: Path) -> bytes:
     """Return what a file holds; OSError if it cannot be read, or does not stay the same while it is."""
     for _ in range(_READINGS):
-        with path.open("rb") as file:
+        with open(path, "rb", buffering=0) as file:
             before = os.fstat(file.fileno())
             data = file.read()
             after = os.fstat(file.fileno())
@@ -123,29 +138,46 @@ def _is_name(text: str) -> bool:
     return text.isidentifier() and not iskeyword(text) and text != "__init__"
 
 
-def _read_package(tree: Tree, folder: Path, name: str, seen: frozenset[Path]) -> None:
+def _read_package(tree: Tree, folder: Path, name: str, around: tuple[Path, ...]) -> None:
+    """Read a package; `around` are the directories around it and itself, with links followed."""
     init = folder / "__init__.py"
     source = None
     with _noting(tree, init, may_vanish=True):
         source = read_bytes(init) if init.is_file() else None
     tree.modules.append(Module(name, source, True))
-    for entry in _entries(tree, folder, seen):
-        with _noting(tree, entry, may_vanish=True):
-            if entry.is_dir():
-                _read_directory(tree, entry, name, seen | {entry.resolve()})
-            elif entry != init:
-                _read_file(tree, entry, name)
+    for entry in _entries(tree, folder, around):
+        with _noting(tree, entry.path, may_vanish=True):
+            if entry.folder is not None:
+                _read_directory(tree, entry.path, name, (*around, entry.folder))
+            elif entry.path != init:
+                _read_file(tree, entry.path, name)
 
 
-def _entries(tree: Tree, folder: Path, seen: frozenset[Path]) -> Iterator[Path]:
+@dataclass(frozen=True, slots=True)
+class _Entry:
+    """What stands in a directory: a file, or a `folder`, which is where it really is."""
+
+    path: Path
+    folder: Path | None
+
+
+def _entries(tree: Tree, folder: Path, around: tuple[Path, ...]) -> Iterator[_Entry]:
     """Yield the files of a directory, then its directories, each in order; note what is left out, caches, scratch, broken links aside."""
-    entries = [entry for entry in folder.iterdir() if not is_left_out(entry.name) and entry.exists()]
+    with os.scandir(folder) as found:
+        entries = [entry for entry in found if not is_left_out(entry.name) and _is_there(entry)]
     for entry in sorted(entries, key=lambda entry: (entry.is_dir(), entry.name)):
-        problem = _problem(entry, seen)
+        path = folder / entry.name
+        real = (path.resolve() if entry.is_symlink() else around[-1] / entry.name) if entry.is_dir() else None
+        problem = _problem(entry, real, around)
         if problem:
-            tree.skipped[str(entry)] = problem
-        elif entry.suffix not in _COMPILED:
-            yield entry
+            tree.skipped[str(path)] = problem
+        elif path.suffix not in _COMPILED:
+            yield _Entry(path, real)
+
+
+def _is_there(entry: os.DirEntry[str]) -> bool:
+    """Return whether a name leads anywhere; only a link may not."""
+    return not entry.is_symlink() or Path(entry).exists()
 
 
 def is_left_out(name: str) -> bool:
@@ -153,22 +185,22 @@ def is_left_out(name: str) -> bool:
     return name == "__pycache__" or _SCRATCH.fullmatch(name) is not None
 
 
-def _problem(entry: Path, seen: frozenset[Path]) -> str:
-    """Return why a file or directory cannot be kept, "" if it can."""
-    if entry.is_dir():
+def _problem(entry: os.DirEntry[str], folder: Path | None, around: tuple[Path, ...]) -> str:
+    """Return why a file or directory cannot be kept, "" if it can; `folder` is where a directory really is."""
+    if folder is not None:
         if entry.name.startswith("."):
             return "it is a hidden directory, which belongs to a tool"
-        return "it is a link to a directory around it" if entry.resolve() in seen else ""
+        return "it is a link to a directory around it" if folder in around else ""
     if not entry.is_file():
         return "it is neither a file nor a directory"
-    return "it is machine code, which is loaded from files only" if entry.suffix in _EXTENSIONS else ""
+    return "it is machine code, which is loaded from files only" if entry.name.endswith(_EXTENSIONS) else ""
 
 
-def _read_directory(tree: Tree, folder: Path, package: str, seen: frozenset[Path]) -> None:
+def _read_directory(tree: Tree, folder: Path, package: str, around: tuple[Path, ...]) -> None:
     if _is_package(folder):
-        _read_package(tree, folder, f"{package}.{folder.name}", seen)
+        _read_package(tree, folder, f"{package}.{folder.name}", around)
     else:
-        _read_data(tree, folder, package, folder.name, seen)
+        _read_data(tree, folder, package, folder.name, around)
 
 
 def _is_package(folder: Path) -> bool:
@@ -186,21 +218,21 @@ def _has_modules(folder: Path) -> bool:
 def _read_file(tree: Tree, file: Path, package: str) -> None:
     if file.suffix != ".py" or not _is_name(file.stem):
         _keep(tree, file, package, file.name)
-    elif (file.with_suffix("") / "__init__.py").is_file():
+    elif os.path.isfile(f"{file.parent}/{file.stem}/__init__.py"):
         tree.skipped[str(file)] = "a package of the same name stands beside it"
     else:
         tree.modules.append(Module(f"{package}.{file.stem}", read_bytes(file), False))
 
 
-def _read_data(tree: Tree, folder: Path, package: str, place: str, seen: frozenset[Path]) -> None:
+def _read_data(tree: Tree, folder: Path, package: str, place: str, around: tuple[Path, ...]) -> None:
     """Keep all files below a directory as data; `place` is its path relative to the package."""
-    for entry in _entries(tree, folder, seen):
-        path = f"{place}/{entry.name}"
-        with _noting(tree, entry, may_vanish=True):
-            if entry.is_dir():
-                _read_data(tree, entry, package, path, seen | {entry.resolve()})
+    for entry in _entries(tree, folder, around):
+        path = f"{place}/{entry.path.name}"
+        with _noting(tree, entry.path, may_vanish=True):
+            if entry.folder is not None:
+                _read_data(tree, entry.path, package, path, (*around, entry.folder))
             else:
-                _keep(tree, entry, package, path)
+                _keep(tree, entry.path, package, path)
 
 
 def _keep(tree: Tree, file: Path, package: str, path: str) -> None:

@@ -18,8 +18,9 @@ from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from typing import Any
 
-from persistmod import applying, boundaries, dependents, islands, journal, livedata, loading, together, versions
+from persistmod import applying, boundaries, dependents, islands, journal, livedata, loading, repeating, together, versions
 from persistmod.deciding import Neighbours
+from persistmod.dependence import Edit
 from persistmod.dependents import Text
 from persistmod.errors import HookError, NotRegisteredError, PersistmodError, StorageError, UpdateError
 from persistmod.namespace import CONTRIBUTES
@@ -77,8 +78,9 @@ def plan(
     target = _target(*target_of(module), source)
     found = _nothing_to_do(target)
     if found is None:
-        with running_aside([target]) as runs:
-            ((planner, found),) = _planned(runs, options, _texts([target]))
+        edits = dependents.edits(_texts([target]))
+        with running_aside(_repeating([target], edits)) as runs:
+            ((planner, found),) = _planned(runs, options, edits)
             runs.take_back()
     return found.with_apply(lambda: _apply_plan(found, target, options))
 
@@ -120,8 +122,9 @@ def _update_all(sources: Sequence[Source], options: Options, then: Callable[[], 
         done = {name: nothing for name, nothing in done.items() if name not in again}
     changed = [target for target in targets if target.record.name not in done]
     if changed:
-        with running_aside(changed) as runs:
-            planned = _planned(runs, options, texts)
+        edits = dependents.edits({target.record.name: texts[target.record.name] for target in changed})
+        with running_aside(_repeating(changed, edits)) as runs:
+            planned = _planned(runs, options, edits)
             _refuse(planned)
             for run, (_, found) in zip(runs.by_name.values(), planned, strict=True):
                 for check in options.checks:
@@ -152,6 +155,14 @@ def _compiled(target: Target) -> Target:
         return target
     record = target.record
     return replace(target, body=compile_again(target.data, record.name, record.filename, record._v_body))
+
+
+def _repeating(targets: list[Target], edits: dict[str, Edit]) -> list[Target]:
+    """Return the targets; one that is updated alone with what of its body is known to change nothing."""
+    target, record = targets[0], targets[0].record
+    if len(targets) > 1 or record._v_body is None or record._v_seen_at != repeating.code_changes() or record.requested_run != "auto":
+        return targets
+    return [replace(target, repeated=repeating.repeated(record._v_body, target.body, edits[record.name]))]
 
 
 def target_of(module: Any) -> tuple[PersistentModule, types.ModuleType]:
@@ -205,9 +216,8 @@ def _run_check(check: Check, found: Plan, run: Run) -> None:
 # Planning
 
 
-def _planned(runs: Runs, options: Options, texts: dict[str, Text]) -> list[tuple[Planner, Plan]]:
+def _planned(runs: Runs, options: Options, edits: dict[str, Edit]) -> list[tuple[Planner, Plan]]:
     """Plan all runs, each in view of the others."""
-    edits = dependents.edits({name: texts[name] for name in runs.by_name})
     neighbours = Neighbours({id(run.scratch): run.target.module for run in runs.by_name.values()})
     planners = []
     for name, run in runs.by_name.items():

@@ -11,7 +11,7 @@ from persistmod.contents import DAMAGE, damaged
 from persistmod.errors import PersistmodError
 from persistmod.proving import Progress
 from persistmod.records import PersistentModule
-from persistmod.source import current_tag
+from persistmod.source import current_tag, digest_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +53,7 @@ def _verify_record(registry: Verifiable, name: str) -> Iterator[Finding]:
             record.image(tag)
         for definition in record.definitions.values():
             definition._p_activate()
-        dict(record.resources)
+        wrong = _wrong_digests(record)
         bound = _bound_names(record)
     except PersistmodError as error:
         yield Finding(name, error.name or "", str(error))
@@ -61,12 +61,21 @@ def _verify_record(registry: Verifiable, name: str) -> Iterator[Finding]:
     except DAMAGE as error:
         yield Finding(name, "", str(damaged(name, "its record", error)))
         return
+    for path in wrong:
+        yield Finding(name, path, f"module {name!r}: the digest of {path or 'its source'} is of something else; give it that again")
     if registry.is_listed_wrongly(name):
         yield Finding(name, "", f"module {name!r}: imports get an image that its record does not have; add the module again")
     for definition in record.definitions.values():
         if definition.name not in bound and definition.name not in record.leaks and (definition.source or is_closed(record)):
             problem = f"module {name!r} does not bind {definition.name!r}, of which there is a record"
             yield Finding(name, definition.name, problem)
+
+
+def _wrong_digests(record: PersistentModule) -> list[str]:
+    """Return the data files, "" for the source, of which the record has a digest that is not theirs: `sync` would not see them change."""
+    digests = {"": record.source_digest} if record.has_source else {}
+    digests |= {path: record.resources.digest(path) for path in record.resources}
+    return [path for path, digest in digests.items() if digest != digest_of(record.resources[path] if path else record.source_bytes)]
 
 
 def _bound_names(record: PersistentModule) -> set[str]:

@@ -14,8 +14,8 @@ from typing import Any
 
 from ZODB.utils import z64
 
-from persistmod import datastate, livedata, loading, offering
-from persistmod.contents import Image, Leak, Source
+from persistmod import datastate, livedata, loading, offering, repeating
+from persistmod.contents import Image, Leak
 from persistmod.defined import Definitions, PersistentDefinition
 from persistmod.errors import ConversionError
 from persistmod.following import LOG_LENGTH, Version
@@ -62,7 +62,9 @@ def renew(record: PersistentModule, module: Any, version: NewVersion, writes: Wr
             watched.append(livedata.of(jar).renewed(record, module, names, version.image.state is not None))
         record.version += 1
         record.before = (record._source, record._images)
-        record._source, record._v_body = Source(version.source), version.body
+        record.keep_source(version.source)
+        repeating.note_change()
+        record._v_body, record._v_seen_at = version.body, repeating.code_changes() if version.image.state is not None else -1
         record._images = {current_tag(): Image(version.image)}
         if record.script is not None:
             record.script = replace(record.script, contributes=frozenset((*slices, *leaks)))
@@ -80,6 +82,7 @@ def renew(record: PersistentModule, module: Any, version: NewVersion, writes: Wr
         offering.offer_source(record, record.filename)
 
     def undo() -> None:
+        repeating.note_change()
         for forget in watched:
             forget()
         offering.offer_source(record, record.filename)

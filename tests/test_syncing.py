@@ -479,3 +479,67 @@ def test_directories_made_for_files_that_cannot_be_written_are_removed(database,
             transaction.commit()
         transaction.abort()
         assert read(folder) == before and not (folder / "deep").exists()
+
+
+def active(registry):
+    """Return the names of the classes of which something is loaded."""
+    cached = [registry._p_jar._cache.get(oid) for oid, _ in registry._p_jar._cache.items()]
+    return {type(found).__name__ for found in cached if found._p_changed is not None}
+
+
+def test_what_is_the_same_on_both_sides_is_not_read_from_the_database(database, folder):
+    with database.open() as registry:
+        sync(registry, folder)
+    write(folder, {"b.py": "N = 2\n"})
+    with database.open() as registry:
+        assert [step.path for step in registry.plan_sync(folder).steps] == ["b.py"]
+        assert active(registry).isdisjoint({"Source", "Resource", "Pack", "Image"})
+
+
+def test_records_without_digests_are_read(database, folder):
+    with database.open() as registry:
+        sync(registry, folder)
+        for name in registry:
+            registry[name].__dict__.pop("_digest")
+            registry[name]._p_changed = True
+        del registry["pack"]._resources.digests
+        transaction.commit()
+    with database.open() as registry:
+        assert sync(registry, folder) == []
+        write(folder, {"b.py": "N = 2\n", "text.txt": "two\n"})
+        assert sync(registry, folder) == [("registry", "change", path) for path in ("b.py", "text.txt")]
+        assert [bool(registry[name]._digest) for name in ("pack.a", "pack.b")] == [False, True]
+        assert dict(registry["pack"].resources) == {"text.txt": b"two\n"} and sync(registry, folder) == []
+        assert registry.verify() == []
+
+
+def test_digests_follow_updates_aborts_and_undo(database, folder):
+    with database.open() as registry:
+        sync(registry, folder)
+        registry.update("pack.b", "N = 3\n")
+        transaction.abort()
+        assert sync(registry, folder) == []
+        registry.update("pack.b", "N = 4\n")
+        registry["pack"].change_resources({"text.txt": b"three\n", "more.txt": b""})
+        transaction.commit()
+        assert sync(registry, folder) == [("directory", action, path) for action, path in
+                                          (("change", "b.py"), ("add", "more.txt"), ("change", "text.txt"))]
+        assert read(folder)["b.py"] == b"N = 4\n" and read(folder)["more.txt"] == b""
+        db = registry._p_jar.db()
+        db.undo(db.undoLog(0, 2)[1]["id"])
+        transaction.commit()
+        registry._p_jar.sync()
+        assert sync(registry, folder) == [("directory", action, path) for action, path in
+                                          (("change", "b.py"), ("remove", "more.txt"), ("change", "text.txt"))]
+        assert read(folder)["b.py"] == b"N = 1\n" and registry.verify() == []
+
+
+def test_wrong_digest_is_a_finding(database, folder):
+    with database.open() as registry:
+        sync(registry, folder)
+        registry["pack.a"]._digest = registry["pack.b"]._digest
+        registry["pack"]._resources.digests = {"text.txt": "0"}
+        transaction.commit()
+        findings = registry.verify()
+        assert [(finding.module, finding.name) for finding in findings] == [("pack", "text.txt"), ("pack.a", "")]
+        assert "its source" in findings[1].problem
