@@ -23,7 +23,7 @@ from persistmod.gates import Gate
 from persistmod.importer import importing
 from persistmod.keeping import Batch
 from persistmod.rendering import OutputClosedError, keeping_stdout_for_result, showing_progress, write, write_json, write_table
-from persistmod.syncing import SyncPlan
+from persistmod.steps import SyncPlan
 
 _directory = click.argument("directory", metavar="DIR", type=click.Path(file_okay=False, path_type=Path))
 _name = click.argument("name", metavar="[NAME]", required=False)

@@ -17,7 +17,8 @@ from persistmod.exporting import export
 from persistmod.keeping import Batch, Keeper
 from persistmod.mounting import Mount
 from persistmod.proving import Progress
-from persistmod.syncing import Gate, Registry, Synced, Syncing, SyncPlan
+from persistmod.steps import Gate, SyncPlan
+from persistmod.syncing import Registry, Synced, Syncing
 
 
 class Directories:
@@ -60,9 +61,10 @@ class Directories:
         """
         place = Path(os.path.abspath(directory))
         changes = fileevents.changes_of(place, stop) if events is None else events
+        registry = cast("Registry", self)
         keeper = Keeper(
-            cast("Registry", self), place, name, prefer=prefer, gate=gate, options=options, idle=idle, clock=clock, commit=commit,
-            on_sync=on_sync,
+            lambda: Syncing(registry, place, name, prefer, strict=False), registry._p_jar, place, gate=gate, options=options, idle=idle,
+            clock=clock, commit=commit, on_sync=on_sync,
         )  # fmt: skip
         keeper.keep(changes)
 

@@ -12,8 +12,8 @@ from __future__ import annotations
 import hashlib
 import os
 import platform
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
-from dataclasses import asdict, dataclass, field, replace
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Protocol, cast
 
@@ -26,50 +26,10 @@ from persistmod.filechanges import FileChanges
 from persistmod.plans import Plan
 from persistmod.proving import Progress
 from persistmod.records import PersistentModule
+from persistmod.steps import Gate, SyncPlan, SyncStep, refused_files, with_renames, without_renames
 from persistmod.trees import File, Tree
 
 SIDES = ("directory", "registry")
-
-
-@dataclass(frozen=True, slots=True)
-class SyncStep:
-    """What becomes of one file.
-
-    `action`: add, change, remove, rename (from `before`, with the same content) or conflict; `target`: the side that is changed,
-    "directory" or "registry". `name`: the module, or the package of a data file.
-    """
-
-    path: str
-    action: str
-    target: str
-    name: str
-    before: str = ""
-    reason: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class SyncPlan:
-    """What keeps a directory and a package in step: `skipped` are files that cannot be kept, `{path: reason}`.
-
-    When it has been carried out: `plans` are those of the modules that were updated, `stored` those that are kept as source only.
-    """
-
-    name: str
-    directory: str
-    steps: tuple[SyncStep, ...]
-    skipped: Mapping[str, str] = field(default_factory=dict)
-    plans: Mapping[str, Plan] = field(default_factory=dict)
-    stored: Mapping[str, str] = field(default_factory=dict)
-    applied: bool = False
-
-    @property
-    def conflicts(self) -> tuple[SyncStep, ...]:
-        """Files that both sides have changed: with one of them nothing is done."""
-        return tuple(step for step in self.steps if step.action == "conflict")
-
-    def as_dict(self) -> dict[str, Any]:
-        """Return the plan as plain data."""
-        return {**asdict(replace(self, plans={})), "plans": [plan.as_dict() for plan in self.plans.values()]}
 
 
 class Synced(Persistent):
@@ -82,13 +42,6 @@ class Synced(Persistent):
     def __init__(self) -> None:
         self.files: dict[str, str] = {}
         self.pending: dict[str, int | None] = {}
-
-
-class Gate(Protocol):
-    """What lets changes through."""
-
-    def check(self, registry: Any, files: Mapping[str, bytes], gone: Collection[str], changed: Collection[str]) -> object:
-        """Raise UpdateError unless all is well with `{path: bytes}` of a package as it will be, of which some files are `changed`."""
 
 
 class Registry(Protocol):
@@ -122,6 +75,8 @@ class Changes:
 
 class Syncing:
     """One directory and one package, as they are now."""
+
+    beside: object = None  # tests are files of the package
 
     def __init__(
         self, registry: Registry, directory: Path, name: str | None, prefer: str | None = None, *, one_way: bool = False,
@@ -167,20 +122,11 @@ class Syncing:
         self._check_presence()
         paths = [path for path in sorted({*self._files, *self._modules}) if not self._is_problem(path)]
         steps = [step for path in paths if (step := self._step(path)) is not None]
-        return SyncPlan(self.name, str(self._folder), tuple(_with_renames(steps, self._contents)), self.tree.skipped)
+        return SyncPlan(self.name, str(self._folder), tuple(with_renames(steps, self._contents)), self.tree.skipped)
 
     def digests(self, path: str) -> tuple[str | None, str | None]:
         """Return what stands for the content of a file in the directory, and in the registry."""
         return _digest(self._files.get(path)), _digest(self._modules.get(path))
-
-    def module_at(self, path: str) -> str:
-        """Return the name of the module that a file is, "" for any other."""
-        file = self._files.get(path) or self._modules.get(path)
-        return file.owner if file is not None and file.is_module else ""
-
-    def is_new_package(self, name: str) -> bool:
-        """Return whether a package comes with the directory."""
-        return name not in self._registry and any(file.is_package and file.owner == name for file in self._files.values())
 
     def _is_problem(self, path: str) -> bool:
         return bool(self.problems) and any(path == problem or path.startswith(f"{problem}/") or problem == "." for problem in self.problems)
@@ -235,7 +181,7 @@ class Syncing:
             what = ", ".join(step.path for step in plan.conflicts)
             problem = f"both {plan.directory} and the registry have changed {what}"
             raise SyncError(f"module {self.name!r}: {problem}; say which side counts: prefer='directory' or 'registry'", module=self.name)
-        steps = _without_renames(plan.steps)
+        steps = without_renames(plan.steps)
         changed = [step for step in steps if step.target == "registry"]
         if gate is not None and changed:
             self._check(changed, gate)
@@ -243,6 +189,28 @@ class Syncing:
         if not self._is_one_way:
             self._change_directory([step for step in steps if step.target == "directory"], {step.path for step in steps})
         return replace(plan, plans=plans, stored=stored, applied=True)
+
+    def concerned(self, steps: Sequence[SyncStep], error: Exception) -> set[str]:
+        """Return the paths of those steps that an error is about; a package that does not come takes along what would come in it."""
+        files = refused_files(error, self.name)
+        module = getattr(error, "module", "")
+        about = [
+            step
+            for step in steps
+            if not files.isdisjoint((step.path, step.before))
+            or (not files and module and module in map(self._module_at, (step.path, step.before)))
+        ]
+        missing = [f"{name}." for step in about if (name := self._module_at(step.path)) and self._is_new_package(name)]
+        return {step.path for step in about} | {
+            step.path for step in steps for name in missing if f"{step.name}.".startswith(name)
+        }
+
+    def _module_at(self, path: str) -> str:
+        file = self._files.get(path) or self._modules.get(path)
+        return file.owner if file is not None and file.is_module else ""
+
+    def _is_new_package(self, name: str) -> bool:
+        return name not in self._registry and any(file.is_package and file.owner == name for file in self._files.values())
 
     def _change_registry(
         self, steps: list[SyncStep], options: Mapping[str, Any], progress: Progress | None
@@ -365,24 +333,3 @@ def _digest(file: File | None) -> str | None:
 
 def _digest_of(data: bytes | None) -> str | None:
     return None if data is None else hashlib.sha256(data).hexdigest()
-
-
-def _with_renames(steps: list[SyncStep], contents: Callable[[SyncStep], bytes | None]) -> list[SyncStep]:
-    """Return the steps with one for each pair that removes and adds the same content on one side."""
-    removed = {(step.target, contents(step)): step for step in steps if step.action == "remove"}
-    found = []
-    for step in steps:
-        before = removed.pop((step.target, contents(step)), None) if step.action == "add" else None
-        found.append(step if before is None else replace(step, action="rename", before=before.path))
-    gone = {(step.target, step.before) for step in found if step.before}
-    return [step for step in found if step.action != "remove" or (step.target, step.path) not in gone]
-
-
-def _without_renames(steps: Iterable[SyncStep]) -> list[SyncStep]:
-    found = []
-    for step in steps:
-        if step.action == "rename":
-            found += [replace(step, path=step.before, action="remove", before=""), replace(step, action="add", before="")]
-        else:
-            found.append(step)
-    return found
