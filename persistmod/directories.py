@@ -50,6 +50,8 @@ class Directories:
     ) -> None:  # fmt: skip
         """Keep a directory and a package in step, as `sync` does, until `stop` is set or `events` end.
 
+        A directory of scripts that is mounted is watched by its mount: `Mount.watch`.
+
         Each batch of changes is one transaction of this registry's connection, which is committed: by `commit(plan)` if that is given. So
         give it a connection, and a thread, of its own; what that has changed so far is committed first. What cannot be done for a file
         leaves that file waiting and holds up nothing else: it is tried again when anything changes. What cannot be done at all, since the
@@ -113,16 +115,20 @@ class Directories:
         """`{namespace: Mount}` of the directories of scripts that are mounted."""
         return types.MappingProxyType(dict(self._mounts or {}))
 
-    def mount(self, directory: str | os.PathLike[str], namespace: str) -> Mount:
+    def mount(
+        self, directory: str | os.PathLike[str], namespace: str, *, empty: bool = False, gate: Gate | None = None
+    ) -> Mount:
         """Mount a directory of scripts: it becomes a namespace module, and so does each directory in it.
 
         All scripts of a directory contribute what they define to its namespace, and meet there; each keeps globals of its own. Raises
         NameTakenError for a namespace that is taken, UpdateError as `Mount.update` does, SourceError, BodyError (the cause is what the
-        script raised), StorageError for what cannot be read. After an error nothing is changed.
+        script raised), StorageError for what cannot be read, GateError. After an error nothing is changed.
+
+        `empty`: without its scripts, which `Mount.watch` then brings, with all that it can.
         """
         if self._mounts is None:
             self._mounts = OOBTree()
-        return mounting.mount(cast("Any", self), self._mounts, Path(directory), namespace)
+        return mounting.mount(cast("Any", self), self._mounts, Path(directory), namespace, empty=empty, gate=gate)
 
     def unmount(self, namespace: str) -> None:
         """Remove all that a mount made; live modules leave `sys.modules`, what holds them keeps them.

@@ -54,15 +54,17 @@ class SyncPlan:
 class Gate(Protocol):
     """What lets changes through."""
 
-    def check(self, registry: Any, files: Mapping[str, bytes], gone: Collection[str], changed: Collection[str]) -> object:
+    def check(
+        self, registry: Any, files: Mapping[str, bytes], gone: Collection[str], changed: Collection[str],
+        users: Mapping[str, Collection[str]] = ...,
+    ) -> object:  # fmt: skip
         """Raise UpdateError unless all is well with `{path: bytes}` of a package as it will be, of which some files are `changed`."""
 
 
-def refused_files(error: Exception, name: str) -> set[str]:
-    """Return the paths, in the directory of a package, of the files that the checks of a gate were about that have refused it."""
-    top = f"{name.replace('.', '/')}/"
+def refused_files(error: Exception) -> set[str]:
+    """Return the files that the checks of a gate were about that have refused it."""
     reports = error.reports if isinstance(error, GateError) else ()
-    return {file.removeprefix(top) for report in reports if not report.passed for file in report.files}
+    return {file for report in reports if not report.passed for file in report.files}
 
 
 def with_renames(steps: list[SyncStep], contents: Callable[[SyncStep], bytes | None]) -> list[SyncStep]:

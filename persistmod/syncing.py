@@ -192,7 +192,8 @@ class Syncing:
 
     def concerned(self, steps: Sequence[SyncStep], error: Exception) -> set[str]:
         """Return the paths of those steps that an error is about; a package that does not come takes along what would come in it."""
-        files = refused_files(error, self.name)
+        top = f"{self.name.replace('.', '/')}/"
+        files = {file.removeprefix(top) for file in refused_files(error)}
         module = getattr(error, "module", "")
         about = [
             step

@@ -21,6 +21,7 @@ from persistmod.errors import InvalidNameError, StorageError
 _EXTENSIONS = (".so", ".pyd", ".dll", ".dylib")
 _COMPILED = (".pyc", ".pyo")
 # What editors keep beside a file while they work on it, and `filechanges` until a commit is through.
+_TEST = re.compile(r"test_(?P<a>.+)|(?P<b>.+)_(?:unittest|test)")
 _SCRATCH = re.compile(r".*~|\.#.*|#.*#|\..*\.sw[a-z]|\..*\.new")
 _READINGS = 3
 
@@ -146,6 +147,12 @@ def _entries(tree: Tree, folder: Path, seen: frozenset[Path]) -> Iterator[Path]:
             tree.skipped[str(entry)] = problem
         elif entry.suffix not in _COMPILED:
             yield entry
+
+
+def tested_by(stem: str) -> str | None:
+    """Return the stem of the file that a file of tests stands beside, None for what is no such file."""
+    match = _TEST.fullmatch(stem)
+    return None if match is None else match["a"] or match["b"]
 
 
 def is_left_out(name: str) -> bool:

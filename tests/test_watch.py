@@ -49,8 +49,11 @@ class Watched:
     def go(self, *steps):
         """Watch; do each step, tell that something has changed, and return what each came to; no step is the beginning."""
         self.told = [[]]
-        self.registry.watch(self.folder, events=self._events(steps), clock=lambda: self.now, idle=IDLE, on_sync=self._note, **self.options)
+        self.watch(events=self._events(steps), clock=lambda: self.now, idle=IDLE, on_sync=self._note, **self.options)
         return self.told[1:]
+
+    def watch(self, **options):
+        self.registry.watch(self.folder, **options)
 
     def _events(self, steps):
         yield (str(self.folder),)
