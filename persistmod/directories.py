@@ -13,6 +13,7 @@ from typing import Any, cast
 from BTrees.OOBTree import OOBTree
 
 from persistmod import fileevents, mounting
+from persistmod.errors import UpdateError
 from persistmod.exporting import export
 from persistmod.keeping import Batch, Keeper
 from persistmod.mounting import Mount
@@ -130,12 +131,28 @@ class Directories:
             self._mounts = OOBTree()
         return mounting.mount(cast("Any", self), self._mounts, Path(directory), namespace, empty=empty, gate=gate)
 
+    def plan_mount(self, directory: str | os.PathLike[str], namespace: str) -> SyncPlan:
+        """Return which scripts mounting a directory would bring, or `Mount.update` change if it is mounted; nothing is run."""
+        known = mounting.find_mounted(self.mounts, Path(directory), namespace)
+        return known.plan() if known is not None else mounting.plan(cast("Any", self), Path(directory), namespace)
+
+    def keep_mount(self, directory: str | os.PathLike[str], namespace: str, *, empty: bool = False) -> Mount:
+        """Return the mount of a directory at a namespace, made as `mount` does if it is not there."""
+        return mounting.find_mounted(self.mounts, Path(directory), namespace) or self.mount(directory, namespace, empty=empty)
+
     def unmount(self, namespace: str) -> None:
         """Remove all that a mount made; live modules leave `sys.modules`, what holds them keeps them.
 
         NotRegisteredError if nothing is mounted there, UpdateError if anything else stands in it.
         """
         mounting.unmount(cast("Any", self), self._mounts or {}, namespace)
+
+    def check_not_mounted(self, name: str) -> None:
+        """Raise UpdateError if a directory is mounted at a name, or below it."""
+        for namespace, mounted in self.mounts.items():
+            if f"{namespace}.".startswith(f"{name}."):
+                problem = f"directory {mounted.directory} is mounted at {namespace!r}; unmount it, or edit its scripts"
+                raise UpdateError(f"module {name!r}: {problem}", module=name)
 
     def find_mount(self, path: str | os.PathLike[str]) -> tuple[Mount, str] | None:
         """Return the mount of the innermost directory that a file is in, and its path there; None if it is in none."""

@@ -10,6 +10,7 @@ Each script is a module with globals of its own; the namespace is one, too, whos
 from __future__ import annotations
 
 import hashlib
+import os
 import threading
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -127,10 +128,15 @@ class Mount(Persistent):
         place = Path(self.directory)
         changes = fileevents.changes_of(place, stop) if events is None else events
         keeper = Keeper(
-            lambda: Mounting(self, strict=False), self._registry._p_jar, place, gate=gate, options=options, idle=idle, clock=clock,
+            self._read, self._registry._p_jar, place, gate=gate, options=options, idle=idle, clock=clock,
             commit=commit, on_sync=on_sync,
         )  # fmt: skip
         keeper.keep(changes)
+
+    def _read(self) -> Mounting:
+        if self._registry.mounts.get(self.namespace) is not self:
+            raise NotRegisteredError(f"{self.directory} is not mounted at {self.namespace!r} any more", module=self.namespace)
+        return Mounting(self, strict=False)
 
 
 class Mounting:
@@ -139,9 +145,6 @@ class Mounting:
     def __init__(self, mounted: Mount, *, strict: bool = True) -> None:
         """Read both. StorageError for what cannot be read, but for files unless not strict: then `problems` has them."""
         self._mount = mounted
-        if mounted.namespace not in mounted._registry.mounts:
-            problem = f"{mounted.directory} is not mounted at {mounted.namespace!r} any more"
-            raise NotRegisteredError(problem, module=mounted.namespace)
         self._found = scripts.read(Path(mounted.directory), strict=strict)
         self._known = {path: mounted.record(path).source_bytes for path in mounted.scripts}
         self.problems = self._found.unreadable
@@ -200,14 +203,29 @@ def mount(registry: Registry, mounts: Any, directory: Path, namespace: str, *, e
     """Mount a directory; `mounts` are those of the registry, as they are stored."""
     check_name(namespace)
     files = scripts.read(directory, strict=not empty).files
-    known = mounts.get(namespace)
-    if known is not None:
-        raise NameTakenError(f"namespace {namespace!r}: {known.directory} is mounted there; unmount it first", module=namespace)
+    if namespace in mounts:
+        raise NameTakenError(f"namespace {namespace!r}: {mounts[namespace].directory} is mounted there already", module=namespace)
     remounting.check_free(registry, namespace)
-    new = Mount(registry, namespace, str(directory.absolute()))
+    new = Mount(registry, namespace, os.path.abspath(directory))
     new.update({} if empty else files, gate=gate)
     mounts[namespace] = new
     return new
+
+
+def plan(registry: Registry, directory: Path, namespace: str) -> SyncPlan:
+    """Return which scripts a directory that is not mounted would bring."""
+    check_name(namespace)
+    remounting.check_free(registry, namespace)
+    return Mounting(Mount(registry, namespace, os.path.abspath(directory))).plan()
+
+
+def find_mounted(mounts: Mapping[str, Mount], directory: Path, namespace: str) -> Mount | None:
+    """Return the mount at a namespace, None if there is none. NameTakenError if it is one of another directory."""
+    found = mounts.get(namespace)
+    if found is not None and found.directory != os.path.abspath(directory):
+        problem = f"{found.directory} is mounted there; unmount it, or set the `directory` of the mount"
+        raise NameTakenError(f"namespace {namespace!r}: {problem}", module=namespace)
+    return found
 
 
 def unmount(registry: Registry, mounts: Any, namespace: str) -> None:
@@ -217,8 +235,12 @@ def unmount(registry: Registry, mounts: Any, namespace: str) -> None:
         raise NotRegisteredError(f"nothing is mounted at {namespace!r}", module=namespace)
     own = {*mounted.namespaces, *(script.module for script in mounted.scripts.values())}
     remounting.check_alone(registry, namespace, own)
-    registry.remove(namespace)
     del mounts[namespace]
+    try:
+        registry.remove(namespace)
+    except BaseException:
+        mounts[namespace] = mounted
+        raise
 
 
 def find(mounts: Iterable[Mount], path: Path) -> tuple[Mount, str] | None:

@@ -172,6 +172,8 @@ def test_taken_names(registry, directory):
     refused(registry, lambda: registry.mount(place / "a.py", "more"), StorageError)
     refused(registry, lambda: registry.mount(place, "no-name"), InvalidNameError)
     refused(registry, lambda: registry.unmount("shop"), NotRegisteredError)
+    assert "scripts is mounted at 'game'" in refused(registry, lambda: registry.remove("game"))
+    assert "scripts is mounted at 'game'" in refused(registry, lambda: registry.sync(place, "game"))
 
 
 def test_nested_mounts(registry, directory):

@@ -1,15 +1,18 @@
 """A mounted directory that is watched while its scripts change; the gates of mounts. The events and the clock are the tests' own."""
 
+import json
 import os
 import shutil
+import signal
 import sys
 import threading
+import time
 
 import pytest
 import transaction
 from processes import Database
 from test_syncing import write
-from test_watch import DEADLINE, IDLE, Watched, failed, writing
+from test_watch import DEADLINE, IDLE, Watched, failed, spawn, writing
 
 import persistmod
 
@@ -271,6 +274,22 @@ def test_events_of_the_system_in_a_process_that_goes_on(tmp_path, folder, regist
     assert not thread.is_alive()
     transaction.begin()
     assert (f(), user.hit(), game.f is f) == (5, 9, True)
+
+
+def test_command_follows_until_it_is_interrupted(tmp_path, folder):
+    write(folder, {"bad.py": "x("})
+    with spawn(tmp_path, "mount", "scripts", "game", "--watch", "--json") as process:
+        first = json.loads(process.stdout.readline())
+        assert sorted(step["path"] for step in first["plan"]["steps"]) == ["base.py", "f.py", "items/user.py"]
+        assert (list(first["failed"]), first["waiting"]) == (["bad.py"], ["bad.py"])
+        write(folder, {"bad.py": "x = 7\n"})
+        assert [step["path"] for step in json.loads(process.stdout.readline())["plan"]["steps"]] == ["bad.py"]
+        process.send_signal(signal.SIGINT)
+        begun = time.monotonic()
+        out, err = process.communicate(timeout=DEADLINE)
+        assert (process.returncode, out) == (130, "") and time.monotonic() - begun < 10
+        assert "bad.py waits: module 'game': the source cannot be compiled" in err and err.endswith("persistmod: interrupted\n")
+    assert Database(tmp_path).run("import game; print(game.x, game.items.make().hit())") == "7 1\n"
 
 
 # Gates
