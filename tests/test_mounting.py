@@ -188,3 +188,13 @@ def test_new_script_meets_the_live_namespace(m):
 )
 def test_old_holders_keep_the_old_objects(m, held):
     assert (held.A.v, held.b.v, m.A.v, m.new().v, m.B.v) == (1, 1, 2, 2, 2) and m.A is not held.A
+
+
+DATA = "import dataclasses\n@dataclasses.dataclass\nclass C:\n    size: int = {}\n"
+
+
+@changed({"a.py": DATA.format(1)}, {"a.py": DATA.format(2) + "    more: int = 3\n"}, held="init, c = m.C.__init__, m.C()")
+def test_generated_methods_are_updated_in_place(m, held):
+    assert held.init is m.C.__init__ and not hasattr(held.init, "__wrapped__") and repr(m.C()) == "C(size=2, more=3)"
+    held.c.__init__()
+    assert (held.c.size, held.c.more) == (2, 3)
