@@ -21,7 +21,7 @@ from ZODB.POSException import POSError
 
 from persistmod import fileevents
 from persistmod.boundaries import reader_of_snapshots
-from persistmod.errors import StorageError, SyncError
+from persistmod.errors import SourceError, StorageError, SyncError
 from persistmod.steps import Gate, SyncPlan, SyncStep
 
 logger = logging.getLogger("persistmod.watch")
@@ -82,6 +82,7 @@ class Keeper:
         self._looked = clock() - idle
         self._tried: object = None  # what differed at the last batch
         self._failing: dict[str, tuple[object, Exception]] = {}  # what waits, by path: as what it was reported
+        self._told: tuple[str, ...] = ()  # what waited when it was last reported
         self._trouble: object = None
         self._again = False  # whether steps failed without others that they may need
         self._read()  # what is wrong from the beginning is an error
@@ -125,7 +126,7 @@ class Keeper:
                 raise
             else:
                 self._trouble = None
-                if batch.failed or (batch.plan is not None and batch.plan.steps):
+                if batch.failed or batch.waiting != self._told or (batch.plan is not None and batch.plan.steps):
                     self._report(batch)
                 return
 
@@ -204,10 +205,11 @@ class Keeper:
         failures |= dict.fromkeys(about, error)
         first = [step for step in steps if step.path not in about] if about else steps[: len(steps) // 2]
         done = self._apply_parts(first, failures) if first else []
-        if about and _paths(done) == {step.path for step in first}:
-            return done
-        self._again = True
-        return done + self._apply_parts([step for step in steps if step not in first], failures)
+        if about and (isinstance(error, SourceError) or _paths(done) == {step.path for step in first}):
+            return done  # alone it would fail again
+        more = self._apply_parts([step for step in steps if step not in first], failures)
+        self._again = self._again or not about or any(one.steps for one in more)
+        return done + more
 
     # Reporting
 
@@ -226,6 +228,7 @@ class Keeper:
             self._report(Batch(None, {}, tuple(sorted(self._failing)), error))
 
     def _report(self, batch: Batch) -> None:
+        self._told = batch.waiting
         if batch.plan is not None and batch.plan.steps:
             logger.info("%s: %s", batch.plan.name, ", ".join(f"{step.action} {step.path}" for step in batch.plan.steps))
         for path, error in batch.failed.items():

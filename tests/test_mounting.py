@@ -198,3 +198,12 @@ def test_generated_methods_are_updated_in_place(m, held):
     assert held.init is m.C.__init__ and not hasattr(held.init, "__wrapped__") and repr(m.C()) == "C(size=2, more=3)"
     held.c.__init__()
     assert (held.c.size, held.c.more) == (2, 3)
+
+
+@changed(
+    {"a.py": "import game\ndef f(): return game.C(1) == game.C(1)\n"}, {"b.py": DATA.format(1), "sub/c.py": DATA.format(1)},
+    {"b.py": DATA.format(2), "sub/c.py": DATA.format(2)},
+)
+def test_generated_methods_of_new_scripts_refer_to_the_live_namespace(m):
+    assert m.f() and m.C() != m.sub.C() and repr(m.C()) == "C(size=2)"
+    assert m.C.__eq__.__globals__ is vars(m) and m.sub.C.__repr__.__wrapped__.__globals__ is vars(m.sub)

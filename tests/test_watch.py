@@ -241,7 +241,7 @@ def test_what_both_changed_waits_and_holds_up_no_other(registry, folder):
     both, decided = Watched(registry, folder).go(change_both, writing(folder, {"text.txt": "three\n"}))
     assert failed(both) == ["text.txt"] and "both have changed it" in str(both[0].failed["text.txt"])
     assert done(both) == [("registry", "change", "b.py")]
-    assert decided == []
+    assert (done(decided), failed(decided), decided[0].waiting) == ([], [], ())
 
 
 def test_links(registry, folder, tmp_path):
