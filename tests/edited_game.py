@@ -7,7 +7,6 @@ same scripts in a fresh registry gives; what is held of them follows, and the ga
 
 import contextlib
 import json
-import random
 import re
 import subprocess
 import sys
@@ -26,6 +25,7 @@ from editing import Editor  # noqa: E402
 import persistmod  # noqa: E402
 
 DEADLINE = 60
+ASKED = 1  # how many of the scripts that wait are tried afresh after each edit
 
 
 def described(registry):
@@ -127,7 +127,7 @@ class Player(threading.Thread):
         manager = transaction.TransactionManager()
         connection = self._db.open(manager)
         try:
-            while not self._stopped.wait(0.001):
+            while not self._stopped.wait(0.005):
                 manager.begin()
                 self.ticks = self._tick(self.ticks)
                 manager.abort()
@@ -154,11 +154,11 @@ class Game:
 
     def __init__(self, folder, seed, removed):
         self.directory, self.removed = folder / "scripts", removed
-        self.editor = Editor(random.Random(seed))
+        self.editor = Editor(seed)
         self.directory.mkdir()
         write(self.directory, self.editor.disk)
         self.db = persistmod.open_db(str(folder / "app.fs"))
-        persistmod.install(self.db)
+        persistmod.install(self.db, quiesce_timeout=DEADLINE)
         self.manager = transaction.TransactionManager()
         self.registry = persistmod.get_registry(self.db.open(self.manager))
         self.registry.mount(self.directory, "game")
@@ -193,7 +193,8 @@ class Game:
             assert {step.path for step in steps} == set(self.waiting), (steps, self.waiting)
             known = {path: mount.record(path).source_bytes.decode("latin-1") for path in mount.scripts}
             on_disk = {path: data.decode("latin-1") for path, data in self.editor.disk.items()}
-            changes = {step.path: {path: on_disk.get(path) for path in (step.path, step.before) if path} for step in steps}
+            asked = self.editor.sample(steps, ASKED)  # what waits
+            changes = {step.path: {path: on_disk.get(path) for path in (step.path, step.before) if path} for step in asked}
             answer = self.fresh.ask(files=known, changes=changes, removed=self.removed)
             self.check_state(mount, answer)
             self.check_held()

@@ -7,6 +7,7 @@ An edit may be of anything that the scripts define, of what they need of each ot
 error, a body that raises, half of a file, bytes that are no text, a name that another script has.
 """
 
+import random
 from collections import Counter
 from dataclasses import dataclass, field
 
@@ -57,19 +58,20 @@ TEXTS = {
     "tick": lambda thing: f"def tick(n=0):\n    return n + 1 + 0 * {thing.number}\n",
 }  # fmt: skip
 KINDS = [kind for kind in TEXTS if kind != "tick"]
+OFTEN = {"class": 4, "data class": 1, "slots": 1, "function": 3, "constant": 2, "list": 1, "closure": 1}
 FAULTS = ["syntax", "raises", "half", "no text", "taken", "empty"]
 
 
 class Editor:
     """Edits a directory; `counts` tells how often it did what."""
 
-    def __init__(self, random):
-        self._random, self._number = random, 0
+    def __init__(self, seed):
+        self._random, self._number = random.Random(seed), 0
         self.counts = Counter()
         self._things = {path: [] for path in ("core.py", "shapes.py", "rules.py", "items/tools.py", "items/food.py")}
         self._faults = {}  # {path: bytes} of what is broken
         self._things["core.py"].append(Thing("tick", "tick"))
-        for path in list(self._things) * 3:
+        for path in list(self._things) * 2:
             self._add(path)
         self.disk = self._files()
         self._first = dict(self.disk)
@@ -91,6 +93,10 @@ class Editor:
         self.disk = after
         self.counts[what.partition(":")[0]] += 1
         return what, dict(sorted(files.items()))
+
+    def sample(self, values, number):
+        """Return so many of some values, or all."""
+        return random.Random(self._number).sample(values, min(number, len(values)))
 
     def reset(self):
         """Return the files that lead back to the directory as it was at the beginning."""
@@ -130,7 +136,7 @@ class Editor:
     # What is done
 
     def _add(self, path):
-        kind = self._random.choice(KINDS)
+        kind = self._random.choices(KINDS, [OFTEN[kind] for kind in KINDS])[0]
         name = self._new_name("C" if kind in ("class", "data class", "slots") else "x")
         methods = {f"m_{number}": self._random.choice(NUMBERS) for number in range(2)}
         self._things[path].append(Thing(kind, name, self._random.choice(NUMBERS), "", methods))
