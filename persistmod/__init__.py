@@ -45,8 +45,8 @@ from persistmod.records import PersistentModule
 from persistmod.reducers import register_reducer
 from persistmod.registry import Registry, get_registry
 from persistmod.serving import Status, boundary, install, retry, status, uninstall
+from persistmod.steps import SyncPlan, SyncStep
 from persistmod.storage import open_db
-from persistmod.syncing import SyncPlan, SyncStep
 from persistmod.updating import plan, update
 from persistmod.verifying import Finding
 

@@ -33,6 +33,13 @@ class ScriptFile:
         """All names that it contributes."""
         return self.reading.names
 
+    def dotted(self) -> set[str]:
+        """Return them with that of the namespace."""
+        return {f"{self.namespace}.{name}" for name in self.names}
+
+
+_Need = tuple[str, str]  # a script by its path, and the dotted name that it needs
+
 
 class Arrangement:
     """Scripts by path, and the namespaces that they are in; those of other mounts may be among them."""
@@ -45,18 +52,18 @@ class Arrangement:
             for name in script.names:
                 self._owners[f"{script.namespace}.{name}"].append(script)
 
-    def conflicts(self) -> list[str]:
-        """Return in words which names have more than one meaning."""
+    def conflicts(self) -> list[tuple[str, str, list[ScriptFile]]]:
+        """Return which names have more than one meaning: in words, the dotted name, and the scripts that give them to it."""
         found = [
-            f"{name} is contributed by {' and by '.join(sorted(script.path for script in owners))}"
+            (f"{name} is contributed by {' and by '.join(sorted(script.path for script in owners))}", name, owners)
             for name, owners in self._owners.items()
             if len(owners) > 1
         ]
-        found += [
-            f"{name} is contributed by {self._owners[name][0].path}, and is a namespace"
-            for name in self.namespaces & self._owners.keys()
-        ]
-        return sorted(found)
+        for name in self.namespaces & self._owners.keys():
+            inside = [script for script in self.scripts.values() if f"{script.namespace}.".startswith(f"{name}.")]
+            owners = self._owners[name]
+            found.append((f"{name} is contributed by {owners[0].path}, and is a namespace", name, [*owners, *inside]))
+        return sorted(found, key=lambda conflict: conflict[0])
 
     def owner(self, dotted: str) -> ScriptFile | None:
         """Return the script that contributes what a dotted name begins with."""
@@ -79,13 +86,17 @@ class Arrangement:
         """
         needed = {script.module: self._used(script.reading.needs) for script in self.scripts.values()}
         mentioned = {script.module: needed[script.module] | self._used(script.reading.uses) for script in self.scripts.values()}
-        users: dict[str, set[str]] = defaultdict(set)
-        for module, used in mentioned.items():
-            for name in used:
-                users[name].add(module)
-        affected = _reached(changed, users)
+        affected = _reached(changed, self.users())
         readers = [module for module, used in needed.items() if used & affected]
         return {*changed, *readers, *(_reached(readers, mentioned) & affected)}
+
+    def users(self) -> dict[str, set[str]]:
+        """Return `{script: those that mention what it contributes}`, by module name."""
+        found: dict[str, set[str]] = {module: set() for module in self.scripts}
+        for script in self.scripts.values():
+            for used in self._used(script.reading.needs | script.reading.uses):
+                found[used].add(script.module)
+        return found
 
     def _used(self, names: Iterable[str]) -> set[str]:
         return {script.module for name in names for script in self._meant(name)}
@@ -102,13 +113,13 @@ class Arrangement:
 
     def in_order(self) -> dict[str, list[str]]:
         """Return `{namespace: scripts and namespaces in it, by module name, in the order to import them}`; UpdateError names a circle."""
-        needs: dict[str, dict[tuple[str, str], str]] = {name: {} for name in self.namespaces}
-        uses: dict[str, dict[tuple[str, str], str]] = {name: {} for name in self.namespaces}
+        needs: dict[str, dict[tuple[str, str], _Need]] = {name: {} for name in self.namespaces}
+        uses: dict[str, dict[tuple[str, str], _Need]] = {name: {} for name in self.namespaces}
         for script in self.scripts.values():
             for edges, names in ((needs, script.reading.needs), (uses, script.reading.uses)):
                 for name in sorted(names):
                     for place, user, used in self._edges(script, name):
-                        edges[place].setdefault((user, used), f"{script.path} needs {name}")
+                        edges[place].setdefault((user, used), (script.path, name))
         return {name: self._sorted(name, needs[name], uses[name]) for name in sorted(self.namespaces)}
 
     def _edges(self, script: ScriptFile, name: str) -> Iterator[tuple[str, str, str]]:
@@ -126,7 +137,7 @@ class Arrangement:
                 if used and user != used:
                     yield place, user, used
 
-    def _sorted(self, namespace: str, needs: dict[tuple[str, str], str], uses: dict[tuple[str, str], str]) -> list[str]:
+    def _sorted(self, namespace: str, needs: dict[tuple[str, str], _Need], uses: dict[tuple[str, str], _Need]) -> list[str]:
         """Sort what stands in a namespace; what is only used gives way where it leads to a circle."""
         parts = [script.module for script in self.scripts.values() if script.namespace == namespace]
         parts += sorted(name for name in self.namespaces if name.rpartition(".")[0] == namespace)
@@ -141,8 +152,11 @@ class Arrangement:
                 circle = [(after, before) for before, after in zip(error.args[1], error.args[1][1:], strict=False)]
             given_way = [edge for edge in circle if edge not in needs]
             if not given_way:
-                text = ", and ".join(needs[edge] for edge in reversed(circle))
-                raise UpdateError(f"namespace {namespace!r}: scripts need each other before they are there: {text}", module=namespace)
+                found = [needs[edge] for edge in reversed(circle)]
+                text = ", and ".join(f"{path} needs {name}" for path, name in found)
+                refusal = UpdateError(f"namespace {namespace!r}: scripts need each other before they are there: {text}", module=namespace)
+                refusal.paths = tuple(path for path, _ in found)
+                raise refusal
             edges -= set(given_way)
 
 

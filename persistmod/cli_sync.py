@@ -1,4 +1,4 @@
-"""Commands over directories: sync, export, deploy."""
+"""Commands over directories: sync, export, deploy, mount, unmount."""
 
 from __future__ import annotations
 
@@ -10,7 +10,8 @@ import sys
 import tarfile
 import tempfile
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -22,8 +23,9 @@ from persistmod.errors import StorageError
 from persistmod.gates import Gate
 from persistmod.importer import importing
 from persistmod.keeping import Batch
+from persistmod.registry import Registry
 from persistmod.rendering import OutputClosedError, keeping_stdout_for_result, showing_progress, write, write_json, write_table
-from persistmod.syncing import SyncPlan
+from persistmod.steps import SyncPlan
 
 _directory = click.argument("directory", metavar="DIR", type=click.Path(file_okay=False, path_type=Path))
 _name = click.argument("name", metavar="[NAME]", required=False)
@@ -80,12 +82,8 @@ def sync(
         describe = partial(_describe_sync, directory, message)
         if watch:
             with keeping_stdout_for_result() if as_json else contextlib.nullcontext(sys.stdout) as stdout:
-                stop = threading.Event()
-                show = partial(_write_batch, stdout if as_json else None, stop)
-                registry.watch(
-                    directory, name, prefer=prefer, gate=make_gate(gate, commands), stop=stop, on_sync=show,
-                    commit=lambda done: commit(describe(done)),
-                )  # fmt: skip
+                watching = _watching(describe, stdout if as_json else None)
+                registry.watch(directory, name, prefer=prefer, gate=make_gate(gate, commands), **watching)
             return 0
         with _working(as_json) as progress:
             done = commit_retrying(
@@ -93,6 +91,57 @@ def sync(
             )
         _write(done, as_json)
         return 0
+
+
+@click.command(cls=GatedCommand)
+@_directory
+@_name
+@click.option("--watch", is_flag=True, help="Go on, and follow what changes, until Ctrl-C; a script that fails waits, others do not.")
+@_dry_run_option
+@gated
+@message_option
+@json_option
+@click.pass_obj
+def mount(
+    settings: Settings, directory: Path, name: str | None, watch: bool, dry_run: bool, gate: str | None, commands: tuple[str, ...],
+    message: str | None, as_json: bool,
+) -> int:
+    """Mount the scripts in directory DIR at namespace NAME, by default that of its name; or update what is mounted; all or nothing."""
+    if watch and dry_run:
+        raise click.UsageError("--watch and --dry-run exclude each other")
+    name = name or directory.resolve().name
+    with open_registry(settings, create=not dry_run, read_only=dry_run) as registry, importing(registry):
+        if dry_run:
+            _write(registry.plan_mount(directory, name), as_json)
+            return 0
+        describe = partial(_describe_sync, directory, message, what="mount")
+        checks = make_gate(gate, commands)
+        if watch:
+            with keeping_stdout_for_result() if as_json else contextlib.nullcontext(sys.stdout) as stdout:
+                registry.keep_mount(directory, name, empty=True).watch(gate=checks, **_watching(describe, stdout if as_json else None))
+            return 0
+        with keeping_stdout_for_result() if as_json else contextlib.nullcontext():
+            done = commit_retrying(lambda: _mount(registry, directory, name, checks), describe)
+        _write(done, as_json)
+        return 0
+
+
+def _mount(registry: Registry, directory: Path, name: str, gate: Gate | None) -> SyncPlan:
+    plan = registry.plan_mount(directory, name)
+    mounted = registry.keep_mount(directory, name, empty=True)
+    return replace(plan, plans=mounted.update(mounted.changes(), gate=gate), applied=True)
+
+
+@click.command()
+@click.argument("name", metavar="NAME")
+@message_option
+@click.pass_obj
+def unmount(settings: Settings, name: str, message: str | None) -> None:
+    """Remove all that mounting a directory at namespace NAME made."""
+    with open_registry(settings) as registry:
+        directory = registry.mounts[name].directory if name in registry.mounts else ""
+        commit_retrying(lambda: registry.unmount(name), lambda done: message or f"unmount {name}")
+        write(f"unmounted {directory} from {name}\n")
 
 
 @click.command(cls=GatedCommand)
@@ -143,8 +192,14 @@ def _working(as_json: bool) -> Iterator[Any]:
         yield progress
 
 
-def _describe_sync(directory: Path, message: str | None, done: SyncPlan) -> str:
-    return _describe(message or f"sync {done.name} with {directory}", _commit_of(directory))
+def _describe_sync(directory: Path, message: str | None, done: SyncPlan, what: str = "sync") -> str:
+    return _describe(message or f"{what} {done.name} with {directory}", _commit_of(directory))
+
+
+def _watching(describe: Callable[[SyncPlan], str], stdout: Any) -> dict[str, Any]:
+    """Return the arguments of a watch that commits with a description, and writes what each batch came to."""
+    stop = threading.Event()
+    return {"stop": stop, "on_sync": partial(_write_batch, stdout, stop), "commit": lambda done: commit(describe(done))}
 
 
 def _write_batch(stdout: Any, stop: threading.Event, batch: Batch) -> None:
@@ -220,4 +275,4 @@ def _tree(directory: Path, revision: str) -> Iterator[Path]:
         yield Path(folder)
 
 
-COMMANDS = (sync, deploy, export)
+COMMANDS = (sync, deploy, mount, unmount, export)

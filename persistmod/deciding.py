@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import types
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from functools import cache
 from typing import Any
@@ -26,11 +26,21 @@ CONTAINERS = (list, dict, set, deque)
 
 @dataclass(slots=True)
 class Neighbours:
-    """The modules that are updated together: `{id of a scratch module: live module}`, and the names of their definitions by id."""
+    """The modules that are updated together: `{id of a scratch module: live module}`, and the names of their definitions by id.
+
+    `namespaces`: `{id of the namespace of a scratch module: that of the live one}`.
+    """
 
     modules: dict[int, Any] = field(default_factory=dict)
+    namespaces: dict[int, dict[str, Any]] = field(default_factory=dict)
     new: dict[int, str] = field(default_factory=dict)
     live: dict[int, str] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, modules: Iterable[tuple[types.ModuleType, types.ModuleType]]) -> Neighbours:
+        """Return those of (scratch module, live module)."""
+        pairs = list(modules)
+        return cls({id(scratch): live for scratch, live in pairs}, {id(vars(scratch)): vars(live) for scratch, live in pairs})
 
 
 class Decider:
@@ -46,7 +56,7 @@ class Decider:
         made = Account(made | holders.own_dictionaries(made, scratch))
         self.module, self.live, self.scratch, self.made, self.edit = module, live, scratch, made, edit
         self.old = Side(module, live, self._is_own_of_old, retired)
-        self.new = Side(module, scratch, lambda value: id(value) in made)
+        self.new = Side(module, scratch, lambda value: id(value) in made, stands_for=neighbours.namespaces)
         self._load_base = cache(base)
         self._base: dict[str, Any] | None = None
         self._with_base: Comparison | None = None

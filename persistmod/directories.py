@@ -13,11 +13,13 @@ from typing import Any, cast
 from BTrees.OOBTree import OOBTree
 
 from persistmod import fileevents, mounting
+from persistmod.errors import UpdateError
 from persistmod.exporting import export
 from persistmod.keeping import Batch, Keeper
 from persistmod.mounting import Mount
 from persistmod.proving import Progress
-from persistmod.syncing import Gate, Registry, Synced, Syncing, SyncPlan
+from persistmod.steps import Gate, SyncPlan
+from persistmod.syncing import Registry, Synced, Syncing
 
 
 class Directories:
@@ -49,6 +51,8 @@ class Directories:
     ) -> None:  # fmt: skip
         """Keep a directory and a package in step, as `sync` does, until `stop` is set or `events` end.
 
+        A directory of scripts that is mounted is watched by its mount: `Mount.watch`.
+
         Each batch of changes is one transaction of this registry's connection, which is committed: by `commit(plan)` if that is given. So
         give it a connection, and a thread, of its own; what that has changed so far is committed first. What cannot be done for a file
         leaves that file waiting and holds up nothing else: it is tried again when anything changes. What cannot be done at all, since the
@@ -60,9 +64,10 @@ class Directories:
         """
         place = Path(os.path.abspath(directory))
         changes = fileevents.changes_of(place, stop) if events is None else events
+        registry = cast("Registry", self)
         keeper = Keeper(
-            cast("Registry", self), place, name, prefer=prefer, gate=gate, options=options, idle=idle, clock=clock, commit=commit,
-            on_sync=on_sync,
+            lambda: Syncing(registry, place, name, prefer, strict=False), registry._p_jar, place, gate=gate, options=options, idle=idle,
+            clock=clock, commit=commit, on_sync=on_sync,
         )  # fmt: skip
         keeper.keep(changes)
 
@@ -111,16 +116,29 @@ class Directories:
         """`{namespace: Mount}` of the directories of scripts that are mounted."""
         return types.MappingProxyType(dict(self._mounts or {}))
 
-    def mount(self, directory: str | os.PathLike[str], namespace: str) -> Mount:
+    def mount(
+        self, directory: str | os.PathLike[str], namespace: str, *, empty: bool = False, gate: Gate | None = None
+    ) -> Mount:
         """Mount a directory of scripts: it becomes a namespace module, and so does each directory in it.
 
         All scripts of a directory contribute what they define to its namespace, and meet there; each keeps globals of its own. Raises
         NameTakenError for a namespace that is taken, UpdateError as `Mount.update` does, SourceError, BodyError (the cause is what the
-        script raised), StorageError for what cannot be read. After an error nothing is changed.
+        script raised), StorageError for what cannot be read, GateError. After an error nothing is changed.
+
+        `empty`: without its scripts, which `Mount.watch` then brings, with all that it can.
         """
         if self._mounts is None:
             self._mounts = OOBTree()
-        return mounting.mount(cast("Any", self), self._mounts, Path(directory), namespace)
+        return mounting.mount(cast("Any", self), self._mounts, Path(directory), namespace, empty=empty, gate=gate)
+
+    def plan_mount(self, directory: str | os.PathLike[str], namespace: str) -> SyncPlan:
+        """Return which scripts mounting a directory would bring, or `Mount.update` change if it is mounted; nothing is run."""
+        known = mounting.find_mounted(self.mounts, Path(directory), namespace)
+        return known.plan() if known is not None else mounting.plan(cast("Any", self), Path(directory), namespace)
+
+    def keep_mount(self, directory: str | os.PathLike[str], namespace: str, *, empty: bool = False) -> Mount:
+        """Return the mount of a directory at a namespace, made as `mount` does if it is not there."""
+        return mounting.find_mounted(self.mounts, Path(directory), namespace) or self.mount(directory, namespace, empty=empty)
 
     def unmount(self, namespace: str) -> None:
         """Remove all that a mount made; live modules leave `sys.modules`, what holds them keeps them.
@@ -128,6 +146,13 @@ class Directories:
         NotRegisteredError if nothing is mounted there, UpdateError if anything else stands in it.
         """
         mounting.unmount(cast("Any", self), self._mounts or {}, namespace)
+
+    def check_not_mounted(self, name: str) -> None:
+        """Raise UpdateError if a directory is mounted at a name, or below it."""
+        for namespace, mounted in self.mounts.items():
+            if f"{namespace}.".startswith(f"{name}."):
+                problem = f"directory {mounted.directory} is mounted at {namespace!r}; unmount it, or edit its scripts"
+                raise UpdateError(f"module {name!r}: {problem}", module=name)
 
     def find_mount(self, path: str | os.PathLike[str]) -> tuple[Mount, str] | None:
         """Return the mount of the innermost directory that a file is in, and its path there; None if it is in none."""

@@ -14,9 +14,11 @@ from transaction.interfaces import TransientError
 class PersistmodError(Exception):
     """The base of all errors of persistmod.
 
-    `module` is the dotted name of the module concerned, `name` the canonical name or path inside it; either may be "".
+    `module` is the dotted name of the module concerned, `name` the canonical name or path inside it; either may be "". `paths`: the scripts
+    of a mount that an error is about, by their files; the first of them would do.
     """
 
+    paths: tuple[str, ...] = ()
     name: Any  # str; ImportError has the name, too, and allows None
 
     def __init__(self, message: str = "", *, module: str = "", name: str = "") -> None:

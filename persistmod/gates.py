@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import importlib.util
 import os
-import re
 import shlex
 import subprocess
 import sys
 import tempfile
+import types
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
@@ -21,8 +21,7 @@ from typing import Any
 from persistmod.errors import GateError, SourceError
 from persistmod.exporting import export
 from persistmod.source import compile_source
-
-_TEST = re.compile(r"test_(?P<a>\w+)|(?P<b>\w+)_(?:unittest|test)")
+from persistmod.trees import tested_by
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,8 +47,14 @@ class Gate:
     commands: tuple[str, ...] = ()
     timeout: float = 300.0
 
-    def check(self, registry: Any, files: Mapping[str, bytes], gone: Collection[str], changed: Collection[str]) -> list[Report]:
-        """Run all checks on `{path: bytes}` of a package as it will be; GateError with the reports unless all pass."""
+    def check(
+        self, registry: Any, files: Mapping[str, bytes], gone: Collection[str], changed: Collection[str],
+        users: Mapping[str, Collection[str]] = types.MappingProxyType({}),
+    ) -> list[Report]:  # fmt: skip
+        """Run all checks on `{path: bytes}` of a package as it will be; GateError with the reports unless all pass.
+
+        `users`: `{path: those of the files that use it}` where import statements do not tell.
+        """
         with tempfile.TemporaryDirectory(prefix="persistmod-gate-") as folder:
             root = Path(folder)
             kept = [name for name in registry if name.rpartition(".")[0] not in registry]
@@ -59,7 +64,7 @@ class Gate:
                 (root / path).write_bytes(data)
             for path in gone:
                 (root / path).unlink(missing_ok=True)
-            reports = [self._run(root, command, files) for command, files in self._commands(root, sorted(changed))]
+            reports = [self._run(root, command, files) for command, files in self._commands(root, sorted(changed), users)]
         failed = [report for report in reports if not report.passed]
         if failed:
             text = "\n".join(f"$ {report.command}\n{report.output.rstrip()}" for report in failed)
@@ -67,7 +72,9 @@ class Gate:
             raise GateError(f"{problem}\n{text}", reports=reports)
         return reports
 
-    def _commands(self, root: Path, changed: list[str]) -> Iterator[tuple[list[str], tuple[str, ...]]]:
+    def _commands(
+        self, root: Path, changed: list[str], users: Mapping[str, Collection[str]]
+    ) -> Iterator[tuple[list[str], tuple[str, ...]]]:
         """Yield each command with the changed files that it is about; none are said where it may be any."""
         for line in self.commands:
             for path in changed if "{file}" in line else [""]:
@@ -76,7 +83,7 @@ class Gate:
             return
         runner = ["pytest", "-q", "-p", "no:cacheprovider"] if importlib.util.find_spec("pytest") else ["unittest", "-q"]
         wanted: dict[str, set[str]] = {}
-        for path in [*changed, *(_dependents(root, changed) if self.tests == "dependents" else ())]:
+        for path in [*changed, *(_dependents(root, changed, users) if self.tests == "dependents" else ())]:
             for test in _tests_of(root, path):
                 wanted.setdefault(test, set()).update({path} & {*changed})
         for test, files in sorted(wanted.items()):
@@ -99,12 +106,6 @@ class Gate:
         return Report(shown, done.returncode == 0, done.stdout + done.stderr + ended, files)
 
 
-def tested_by(stem: str) -> str | None:
-    """Return the stem of the module that a file of tests stands beside, None for what is no such file."""
-    match = _TEST.fullmatch(stem)
-    return None if match is None else match["a"] or match["b"]
-
-
 def _tests_of(root: Path, path: str) -> Iterator[str]:
     """Yield the files of tests beside a module; a file of tests is its own."""
     place = PurePosixPath(path)
@@ -118,18 +119,19 @@ def _tests_of(root: Path, path: str) -> Iterator[str]:
             yield str(file.relative_to(root))
 
 
-def _dependents(root: Path, changed: Collection[str]) -> Iterator[str]:
-    """Yield the modules that mention one of the changed modules in an import statement, however far."""
+def _dependents(root: Path, changed: Collection[str], users: Mapping[str, Collection[str]]) -> Iterator[str]:
+    """Yield the modules that mention one of the changed modules in an import statement, or are its `users`, however far."""
     names = {path: path.removesuffix(".py").removesuffix("/__init__").replace("/", ".") for path in _modules(root)}
-    imports = {path: _imported(root / path, names[path]) for path in names}
+    imports = {path: _imported(root / path, names[path]) for path in names.keys() - users.keys()}
     pending, seen = [path for path in changed if path in names], set(changed)
     while pending:
-        name = names[pending.pop()]
-        for path, imported in imports.items():
-            if path not in seen and any(other == name or other.startswith(f"{name}.") for other in imported):
-                seen.add(path)
-                pending.append(path)
-                yield path
+        used = pending.pop()
+        name = names[used]
+        importers = [path for path, found in imports.items() if any(f"{other}.".startswith(f"{name}.") for other in found)]
+        for path in sorted({*importers, *users.get(used, ())} - seen):
+            seen.add(path)
+            pending.append(path)
+            yield path
 
 
 def _modules(root: Path) -> list[str]:

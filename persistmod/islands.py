@@ -31,6 +31,7 @@ def join(registered: list[type], relinker: Relinker, superseded: Mapping[int, An
 
     `superseded`: `{id of a live instance: the new object that has its name now}`.
     """
+    _adopt(relinker)
     held = _held_by_others(relinker)
     stand_in = Account((id(value), relinker.resolve(value)) for value in held)
     relinker.finish()
@@ -49,6 +50,14 @@ def join(registered: list[type], relinker: Relinker, superseded: Mapping[int, An
         elif isinstance(new, type) and live is not new:
             _rebase(new, relinker, writes)
             _leave_bases(new)
+
+
+def _adopt(relinker: Relinker) -> None:
+    """Count functions that others made with the globals of a scratch module, a dataclass of a module that is new, say, as its own."""
+    namespaces = [scratch for scratch, live in relinker.namespaces.values()]
+    for user in gc.get_referrers(*namespaces):
+        if type(user) is types.FunctionType and id(user.__globals__) in relinker.namespaces:
+            relinker.made.setdefault(id(user), user)
 
 
 def _held_by_others(relinker: Relinker) -> list[Any]:

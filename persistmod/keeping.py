@@ -1,4 +1,4 @@
-"""Keeping a directory and a package in step while both change: each batch of changes is one sync, in a transaction of its own.
+"""Keeping a directory and what the registry has of it in step while both change: each batch of changes is a transaction of its own.
 
     files changed, or time has passed ──> what differs ──> all of it that can be done ──> commit ──> report
                                                ^                    └── what cannot waits
@@ -14,15 +14,15 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import chain
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from transaction.interfaces import TransientError
 from ZODB.POSException import POSError
 
 from persistmod import fileevents
 from persistmod.boundaries import reader_of_snapshots
-from persistmod.errors import GateError, StorageError, SyncError
-from persistmod.syncing import Gate, Registry, Syncing, SyncPlan, SyncStep
+from persistmod.errors import SourceError, StorageError, SyncError
+from persistmod.steps import Gate, SyncPlan, SyncStep
 
 logger = logging.getLogger("persistmod.watch")
 
@@ -44,25 +44,47 @@ class Batch:
     trouble: Exception | None = None
 
 
+class Sides(Protocol):
+    """A directory and what the registry has of it, as they are now.
+
+    `problems`: `{path: why}` of files that cannot be read; `beside`: what else may decide whether a step can be done.
+    """
+
+    @property
+    def problems(self) -> Mapping[str, str]: ...
+    @property
+    def beside(self) -> object: ...
+    def plan(self) -> SyncPlan: ...
+    def digests(self, path: str) -> object:
+        """Return what stands for the content of a file on both sides."""
+
+    def apply(self, plan: SyncPlan, options: Mapping[str, Any], gate: Gate | None = None) -> SyncPlan:
+        """Carry out a plan, or some steps of one, all or none."""
+
+    def concerned(self, steps: Sequence[SyncStep], error: Exception) -> set[str]:
+        """Return the paths of those steps that an error of `apply` is about, none if it does not say."""
+
+
 class Keeper:
-    """Keeps one directory and one package in step."""
+    """Keeps two sides in step, which `read` reads."""
 
     def __init__(
-        self, registry: Registry, directory: Path, name: str | None, *, prefer: str | None, gate: Gate | None, options: Mapping[str, Any],
+        self, read: Callable[[], Sides], connection: Any, directory: Path, *, gate: Gate | None, options: Mapping[str, Any],
         idle: float, clock: Callable[[], float], commit: Callable[[SyncPlan], object] | None, on_sync: Callable[[Batch], object] | None,
     ) -> None:  # fmt: skip
-        self._registry, self._directory, self._name, self._prefer = registry, directory, name, prefer
+        self._read, self._connection, self._directory = read, connection, directory
         self._gate, self._options = gate, options
         self._idle, self._clock = idle, clock
-        self._manager = registry._p_jar.transaction_manager
+        self._manager = connection.transaction_manager
         self._commit, self._on_sync = commit or self._commit_with_note, on_sync
-        self._snapshot_of = reader_of_snapshots(registry._p_jar.db())
+        self._snapshot_of = reader_of_snapshots(connection.db())
         self._seen: object = None  # the state of both sides at the last batch
         self._looked = clock() - idle
         self._tried: object = None  # what differed at the last batch
         self._failing: dict[str, tuple[object, Exception]] = {}  # what waits, by path: as what it was reported
+        self._told: tuple[str, ...] = ()  # what waited when it was last reported
         self._trouble: object = None
-        self._halved = False  # whether steps were tried without others that they may need
+        self._again = False  # whether steps failed without others that they may need
         self._read()  # what is wrong from the beginning is an error
         self._manager.commit()  # each batch begins a transaction, which would take back what is under way, such as a new registry
 
@@ -85,7 +107,7 @@ class Keeper:
             self._abort()  # no transaction is under way between two batches: others may wait for its end
 
     def _state(self) -> object:
-        return fileevents.stamp(self._directory), self._snapshot_of(self._registry._p_jar)
+        return fileevents.stamp(self._directory), self._snapshot_of(self._connection)
 
     def bring_in_step(self) -> None:
         """Do what can be done, commit and report."""
@@ -104,7 +126,7 @@ class Keeper:
                 raise
             else:
                 self._trouble = None
-                if batch.failed or (batch.plan is not None and batch.plan.steps):
+                if batch.failed or batch.waiting != self._told or (batch.plan is not None and batch.plan.steps):
                     self._report(batch)
                 return
 
@@ -117,22 +139,19 @@ class Keeper:
     def _step(self) -> Batch:
         self._manager.begin()
         self._seen = self._state()
-        syncing = self._read()
-        plan = syncing.plan()
-        differing = {step.path: syncing.digests(step.path) for step in plan.steps}
-        if (differing, self._snapshot_of(self._registry._p_jar)) == self._tried:
+        sides = self._read()
+        plan = sides.plan()
+        differing = {step.path: sides.digests(step.path) for step in plan.steps}, sides.beside
+        if (differing, self._snapshot_of(self._connection)) == self._tried:
             self._manager.abort()
             return Batch(None, {}, tuple(sorted(self._failing)))
-        self._tried = differing, self._snapshot_of(self._registry._p_jar)
-        failures: dict[str, Exception] = {path: StorageError(problem) for path, problem in syncing.problems.items()}
+        self._tried = differing, self._snapshot_of(self._connection)
+        failures: dict[str, Exception] = {path: StorageError(problem) for path, problem in sides.problems.items()}
         failures |= {step.path: SyncError(step.reason, module=step.name) for step in plan.conflicts}
         wanted = tuple(step for step in plan.steps if step.action != "conflict")
-        done = self._apply(syncing, replace(plan, steps=wanted), failures)
+        done = self._apply(sides, replace(plan, steps=wanted), failures)
         self._commit(done)
-        return Batch(done, self._new(failures, syncing), tuple(sorted(failures)))
-
-    def _read(self) -> Syncing:
-        return Syncing(self._registry, self._directory, self._name, self._prefer, strict=False)
+        return Batch(done, self._new(failures, sides), tuple(sorted(failures)))
 
     def _commit_with_note(self, plan: SyncPlan) -> None:
         paths = [step.path for step in plan.steps]
@@ -143,59 +162,61 @@ class Keeper:
 
     # Doing what can be done
 
-    def _apply(self, syncing: Syncing, plan: SyncPlan, failures: dict[str, Exception]) -> SyncPlan:
+    def _apply(self, sides: Sides, plan: SyncPlan, failures: dict[str, Exception]) -> SyncPlan:
         """Carry out a plan, or all of it that can be carried out; add what cannot to `failures`."""
+        self._again = False
         try:
-            return syncing.apply(plan, self._options, self._gate)
+            return sides.apply(plan, self._options, self._gate)
         except _NOT_OF_A_FILE:
             raise
         except Exception as error:
-            _leave_out(syncing, plan.steps, error, failures)
-        changed = [step for step in plan.steps if step.target == "registry"]
-        done: list[SyncPlan] = []
-        while True:
-            self._halved = False
-            some = self._apply_parts([step for step in changed if step.path not in failures], failures)
+            done = self._apply_rest(sides, [step for step in plan.steps if step.target == "registry"], error, failures)
+        some = done
+        while self._again and any(one.steps for one in some):  # what is done now may be what others need
+            self._again = False
+            some = self._apply_parts([step for step in plan.steps if step.path in failures], failures)
             done += some
-            applied = {step.path for one in done for step in one.steps}
-            waiting = [step for step in changed if step.path not in applied]
-            if not waiting or not self._halved or not any(one.steps for one in some):
-                break
-            for step in waiting:  # what the other half has done may be what it needs
-                failures.pop(step.path, None)
-            changed = waiting
-        syncing = self._read()
         files = tuple(step for step in plan.steps if step.target == "directory")
-        done.append(syncing.apply(replace(plan, steps=files), self._options))
+        done.append(self._read().apply(replace(plan, steps=files), self._options))
+        for path in _paths(done) & failures.keys():
+            del failures[path]
         return _joined(plan, done)
 
     def _apply_parts(self, steps: Sequence[SyncStep], failures: dict[str, Exception]) -> list[SyncPlan]:
-        """Carry out steps: together; without those that fail; in halves, where it is not said which do."""
-        while steps:
-            syncing = self._read()
-            current = {step.path: step for step in syncing.plan().steps if step.target == "registry"}
-            steps = [current[step.path] for step in steps if step.path in current]
-            try:
-                return [syncing.apply(replace(syncing.plan(), steps=tuple(steps)), self._options, self._gate)]
-            except _NOT_OF_A_FILE:
-                raise
-            except Exception as error:
-                if not _leave_out(syncing, steps, error, failures):
-                    if len(steps) == 1:
-                        failures[steps[0].path] = error
-                        return []
-                    self._halved = True
-                    middle = len(steps) // 2
-                    return [*self._apply_parts(steps[:middle], failures), *self._apply_parts(steps[middle:], failures)]
-            steps = [step for step in steps if step.path not in failures]
-        return []
+        """Carry out steps together, or what can be of them."""
+        sides = self._read()
+        plan = sides.plan()
+        wanted = {step.path for step in steps}
+        steps = [step for step in plan.steps if step.path in wanted and step.target == "registry"]
+        if not steps:
+            return []
+        try:
+            return [sides.apply(replace(plan, steps=tuple(steps)), self._options, self._gate)]
+        except _NOT_OF_A_FILE:
+            raise
+        except Exception as error:
+            return self._apply_rest(sides, steps, error, failures)
+
+    def _apply_rest(
+        self, sides: Sides, steps: Sequence[SyncStep], error: Exception, failures: dict[str, Exception]
+    ) -> list[SyncPlan]:
+        """Carry out what can be of steps that have failed together: those that the error is not about, or each half."""
+        about = sides.concerned(steps, error) or ({steps[0].path} if len(steps) == 1 else set())
+        failures |= dict.fromkeys(about, error)
+        first = [step for step in steps if step.path not in about] if about else steps[: len(steps) // 2]
+        done = self._apply_parts(first, failures) if first else []
+        if about and (isinstance(error, SourceError) or _paths(done) == {step.path for step in first}):
+            return done  # alone it would fail again
+        more = self._apply_parts([step for step in steps if step not in first], failures)
+        self._again = self._again or not about or any(one.steps for one in more)
+        return done + more
 
     # Reporting
 
-    def _new(self, failures: Mapping[str, Exception], syncing: Syncing) -> dict[str, Exception]:
+    def _new(self, failures: Mapping[str, Exception], sides: Sides) -> dict[str, Exception]:
         """Return what has not been reported yet; the same error of the same file is not reported again."""
         found: dict[str, tuple[object, Exception]] = {
-            path: ((syncing.digests(path), _gist(error)), error) for path, error in failures.items()
+            path: ((sides.digests(path), _gist(error)), error) for path, error in failures.items()
         }
         new = {path: error for path, (key, error) in found.items() if path not in self._failing or self._failing[path][0] != key}
         self._failing = found
@@ -207,6 +228,7 @@ class Keeper:
             self._report(Batch(None, {}, tuple(sorted(self._failing)), error))
 
     def _report(self, batch: Batch) -> None:
+        self._told = batch.waiting
         if batch.plan is not None and batch.plan.steps:
             logger.info("%s: %s", batch.plan.name, ", ".join(f"{step.action} {step.path}" for step in batch.plan.steps))
         for path, error in batch.failed.items():
@@ -226,20 +248,8 @@ def _gist(error: Exception) -> object:
     return type(error), str(error).partition("\n")[0]
 
 
-def _leave_out(syncing: Syncing, steps: Sequence[SyncStep], error: Exception, failures: dict[str, Exception]) -> bool:
-    """Add the steps that an error is about to `failures`; return whether there are any."""
-    if isinstance(error, GateError):
-        top = f"{syncing.name.replace('.', '/')}/"
-        files = {file.removeprefix(top) for report in error.reports if not report.passed for file in report.files}
-        about = [step for step in steps if not files.isdisjoint((step.path, step.before))]
-    else:
-        module = getattr(error, "module", "")
-        about = [step for step in steps if module and module in map(syncing.module_at, (step.path, step.before))]
-    missing = [f"{name}." for step in about if (name := syncing.module_at(step.path)) and syncing.is_new_package(name)]
-    paths = {step.path for step in about}
-    paths |= {step.path for step in steps for name in missing if f"{step.name}.".startswith(name)}
-    failures |= {step.path: error for step in steps if step.target == "registry" and step.path in paths}
-    return not paths.isdisjoint(failures)
+def _paths(done: Iterable[SyncPlan]) -> set[str]:
+    return {step.path for one in done for step in one.steps}
 
 
 def _joined(plan: SyncPlan, done: Sequence[SyncPlan]) -> SyncPlan:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import types
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -34,12 +34,16 @@ class Pair:
 
 @dataclass(slots=True)
 class Side:
-    """One version of a module: its namespace, and which objects are its own."""
+    """One version of a module: its namespace, and which objects are its own.
+
+    `stands_for`: `{id of the namespace of a module that was run aside: that of the live one}`.
+    """
 
     module: str
     namespace: dict[str, Any]
     is_own: Callable[[Any], bool]
     retired: dict[str, Any] = field(default_factory=dict)
+    stands_for: Mapping[int, dict[str, Any]] = field(default_factory=dict)
 
     def definitions(self) -> dict[str, Any]:
         """Return `{canonical name: definition}`, with those that the namespace has no more but somebody holds."""
@@ -163,7 +167,7 @@ def _inside_holders(path: str, was: Any, now: Any, found: Pairing) -> Iterator[t
 
 
 def _function_pair(path: str, was: types.FunctionType, now: types.FunctionType, old: Side, new: Side) -> Pair:
-    same_globals = was.__globals__ is now.__globals__ or (
+    same_globals = was.__globals__ is new.stands_for.get(id(now.__globals__), now.__globals__) or (
         was.__globals__ is old.namespace and now.__globals__ is new.namespace
     )
     if not same_globals:

@@ -68,16 +68,25 @@ def is_shared(cell: types.CellType, function: types.FunctionType) -> bool:
     """Return whether another function, or a suspended generator or coroutine, has a cell of a function's closure, too."""
     if sys.getrefcount(cell) <= _REFERENCES_OF_A_CELL:
         return False
-    return any(_is_other_user(referrer, function.__closure__) for referrer in gc.get_referrers(cell))
+    return any(_is_other_user(referrer, function) for referrer in gc.get_referrers(cell))
 
 
-def _is_other_user(referrer: Any, closure: Any) -> bool:
+def _is_other_user(referrer: Any, function: types.FunctionType) -> bool:
     if type(referrer) is tuple:
-        return referrer is not closure and any(
-            type(user) is types.FunctionType and user.__closure__ is referrer for user in gc.get_referrers(referrer)
+        return referrer is not function.__closure__ and any(
+            type(user) is types.FunctionType and user.__closure__ is referrer and not _is_stand_in(user, function)
+            for user in gc.get_referrers(referrer)
         )
     frame = next((getattr(referrer, name) for name in _FRAMES if hasattr(type(referrer), name)), None)
     return type(referrer) is types.FrameType or (frame is not None and not _is_running(referrer))
+
+
+def _is_stand_in(user: types.FunctionType, function: types.FunctionType) -> bool:
+    """Return whether a function is one that a scratch module had, which an update made again; nobody has collected it yet."""
+    if user.__globals__ is function.__globals__ or user.__qualname__ != function.__qualname__:
+        return False
+    user_spec, spec = (one.__globals__.get("__spec__") for one in (user, function))
+    return spec is not None and getattr(user_spec, "name", None) == spec.name
 
 
 _FRAMES = ("gi_frame", "cr_frame", "ag_frame")

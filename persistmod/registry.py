@@ -336,9 +336,13 @@ class Registry(Persistent, Listing, Directories):
     # Removing
 
     def remove(self, name: str) -> None:
-        """Remove a module, and with a package all that is in it; the live modules leave `sys.modules`, what holds them keeps them."""
+        """Remove a module, and with a package all that is in it; the live modules leave `sys.modules`, what holds them keeps them.
+
+        UpdateError for a namespace that a directory is mounted at: `unmount` it.
+        """
         self._check_writable()
         self[name]
+        self.check_not_mounted(name)
         changes = journal.of(self)
         with journal.telling_of(self, ()):
             for found in (*self.below(name), name):

@@ -7,15 +7,18 @@ import types
 import unicodedata
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import replace
-from typing import Protocol
+from typing import Any, Protocol
 
 from persistmod import adding, contributing, imported, loading, scripts
 from persistmod.arranging import Arrangement, ScriptFile, source_of
-from persistmod.errors import BodyError, NameTakenError, UpdateError
+from persistmod.contributing import Reading
+from persistmod.errors import BodyError, NameTakenError, PersistmodError, SourceError, UpdateError
 from persistmod.loading import Script
 from persistmod.plans import Plan
 from persistmod.records import PersistentModule
 from persistmod.source import to_bytes
+from persistmod.staging import Stage, stage
+from persistmod.steps import Gate
 from persistmod.updating import Options
 
 
@@ -31,6 +34,8 @@ class Mounted(Protocol):
 
 class Registry(adding.Registry, Protocol):
     """What is needed of a registry."""
+
+    _p_jar: Any
 
     @property
     def mounts(self) -> Mapping[str, Mounted]: ...
@@ -74,19 +79,46 @@ class Change:
         self._sources: dict[str, bytes] = {}  # of the scripts that are new or changed, by module
         self.after = self._scripts({path: data for path, data in files.items() if path in self.before or scripts.is_script(path)})
 
+    def is_none(self) -> bool:
+        """Return whether nothing is to be changed."""
+        return self._is_mounted() and self.after == self.before and not self._sources
+
+    def _is_mounted(self) -> bool:
+        return self._registry.mounts.get(self._mount.namespace) is self._mount
+
+    def check(self, gate: Gate | None, tests: Mapping[str, bytes]) -> None:
+        """Raise UpdateError for what can be seen to be in the way, NameTakenError for names; a gate sees all that is left."""
+        self._check()
+        if gate is not None and not self.is_none():
+            found = self._stage(tests)
+            gate.check(self._registry, found.files, found.gone, found.changed, found.users)
+
     def apply(self) -> dict[str, Plan]:
         """Update what the change concerns, all or none; nothing is noted in the mount."""
-        if self.before and self.after == self.before and not self._sources:
-            return {}
-        self._check()
         known, new, gone = self._modules()
         try:
             return adding.update_together(self._registry, known, new, gone, self._options)
         except BodyError as error:
-            path = self._file_of(error)
-            if path:
-                raise BodyError(f"script {path}: {error}", module=error.module) from error.__cause__
+            paths = self._paths()
+            body, last = _modules_in(error, paths)
+            raised = BodyError(f"script {paths[last]}: {error}" if last else str(error), module=error.module)
+            raised.paths = tuple(paths[module] for module in (body, error.module, last) if module in paths)
+            raise raised from error.__cause__
+        except PersistmodError as error:
+            error.paths = error.paths or tuple(path for module, path in self._paths().items() if module == error.module)
             raise
+
+    def _paths(self) -> dict[str, str]:
+        """Return the paths of the scripts, by module."""
+        return {script.module: path for path, script in self.after.items()}
+
+    def _stage(self, tests: Mapping[str, bytes]) -> Stage:
+        arranged = self._arranged(self.after)
+        sources = {module: self._source(script) for module, script in arranged.scripts.items()} | self._sources
+        return stage(self._arranged(self.before), arranged, sources, self._sources.keys(), tests, self._mount.namespace)
+
+    def _arranged(self, files: Mapping[str, ScriptFile]) -> Arrangement:
+        return Arrangement(files.values(), namespaces_of(self._mount.namespace, files.values()))
 
     # The scripts
 
@@ -107,7 +139,7 @@ class Change:
         return b"" if record is None else record.source_bytes
 
     def _script(self, path: str, namespace: str, data: bytes, known: ScriptFile | None) -> ScriptFile:
-        reading = contributing.read(data, path, namespace)
+        reading = _reading(data, path, namespace)
         script = known or ScriptFile(path, namespace, self._new_name(namespace, path), reading)
         self._sources[script.module] = data
         left: frozenset[str] = frozenset()
@@ -134,13 +166,33 @@ class Change:
     def _check(self) -> None:
         new = namespaces_of(self._mount.namespace, self.after.values()) - self._old_namespaces()
         for namespace in sorted(new):
-            check_free(self._registry, namespace)
-        problems = [*self._with_other_mounts(self.after).conflicts(), *self._taken_from_others()]
+            self._check_free(namespace)
+        problems = [*self._conflicts(), *self._taken_from_others()]
         if problems:
-            raise UpdateError(f"namespace {self._mount.namespace!r}: {'; '.join(problems)}", module=self._mount.namespace)
+            text = "; ".join(problem for problem, _ in problems)
+            refusal = UpdateError(f"namespace {self._mount.namespace!r}: {text}", module=self._mount.namespace)
+            refusal.paths = tuple(path for _, paths in problems for path in paths)
+            raise refusal
+
+    def _check_free(self, namespace: str) -> None:
+        try:
+            check_free(self._registry, namespace)
+        except NameTakenError as error:
+            inside = f"{namespace}."
+            error.paths = tuple(path for path, script in self.after.items() if f"{script.namespace}.".startswith(inside))
+            raise
+
+    def _conflicts(self) -> Iterator[tuple[str, list[str]]]:
+        """Yield in words which names get more than one meaning, and the scripts that are to blame: those that did not have it."""
+        own = {script.module for script in self.after.values()}
+        before = {script.module: script.dotted() for script in self.before.values()}
+        for problem, name, owners in self._with_other_mounts(self.after).conflicts():
+            possible = [script for script in owners if script.module in own]
+            new = [script for script in possible if script.module not in before or name in script.dotted() - before[script.module]]
+            yield problem, [script.path for script in reversed(new or possible)]
 
     def _old_namespaces(self) -> set[str]:
-        return self._mount.namespaces if self.before else set()
+        return self._mount.namespaces if self._is_mounted() else set()
 
     def _with_other_mounts(self, files: Mapping[str, ScriptFile]) -> Arrangement:
         found, namespaces = list(files.values()), namespaces_of(self._mount.namespace, files.values())
@@ -150,8 +202,8 @@ class Change:
                 namespaces |= other.namespaces
         return Arrangement(found, namespaces)
 
-    def _taken_from_others(self) -> Iterator[str]:
-        """Yield in words which names left one script, stay there, and would be contributed by another."""
+    def _taken_from_others(self) -> Iterator[tuple[str, list[str]]]:
+        """Yield in words which names left one script, stay there, and would be contributed by another; and that."""
         owners = {(script.namespace, name): script for script in self.after.values() for name in script.names}
         for script in self.after.values():
             staying = script.left if script.module in self._sources else self._kept(script)
@@ -159,13 +211,13 @@ class Change:
                 owner = owners.get((script.namespace, name))
                 if owner is not None:
                     problem = f"{script.namespace}.{name} left {script.path} and stays, so {owner.path} cannot contribute it"
-                    yield f"{problem}; reap() it, or pass removed='delete'"
+                    yield f"{problem}; reap() it, or pass removed='delete'", [owner.path]
 
     # What is updated
 
     def _modules(self) -> tuple[dict[str, str | bytes], list[PersistentModule], list[str]]:
         """Return ({module: source} of those that are there, the records of new ones, the names of those that go)."""
-        arranged = Arrangement(self.after.values(), namespaces_of(self._mount.namespace, self.after.values()))
+        arranged = self._arranged(self.after)
         spaces = {name: source_of(parts, arranged.scripts) for name, parts in arranged.in_order().items()}
         new = [self._record(name, source, name) for name, source in spaces.items() if self._is_new(name)]
         new += [
@@ -206,18 +258,29 @@ class Change:
         gone = {script.module for script in self.before.values()} - {script.module for script in self.after.values()}
         return {name: source for name, source in found.items() if name not in gone}
 
-    def _file_of(self, error: BaseException) -> str:
-        """Return the path of the script that raised, "" if none did."""
-        names = {}
-        for script in self.after.values():
-            record = self._registry.get(script.module)
-            names[_file_name(script.namespace, script.path) if record is None else record.filename] = script.path
-        found = ""
-        trace: types.TracebackType | None = getattr(error.__cause__, "__traceback__", None)
-        while trace is not None:
-            found = names.get(trace.tb_frame.f_code.co_filename, found)
-            trace = trace.tb_next
-        return found
+
+def _modules_in(error: BaseException, scripts: Collection[str]) -> tuple[str, str]:
+    """Return the modules whose body was running when it raised, the innermost, and whose code raised, of those that are scripts."""
+    body = last = ""
+    trace: types.TracebackType | None = getattr(error.__cause__, "__traceback__", None)
+    while trace is not None:
+        frame = trace.tb_frame
+        name = getattr(frame.f_globals.get("__spec__"), "name", "")
+        if name in scripts:
+            body, last = name if frame.f_code.co_name == "<module>" else body, name
+        trace = trace.tb_next
+    return body, last
+
+
+def _reading(data: bytes, path: str, namespace: str) -> Reading:
+    """Read a script; errors name its file."""
+    try:
+        return contributing.read(data, path, namespace)
+    except SourceError as error:
+        error.paths = (path,)
+        if error.filename is None:  # what cannot be decoded has no line
+            error.args = (f"script {path}: {error}",)
+        raise
 
 
 def _file_name(namespace: str, path: str) -> str:

@@ -11,8 +11,8 @@ from __future__ import annotations
 
 import os
 import platform
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
-from dataclasses import asdict, dataclass, field, replace
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Protocol, cast
 
@@ -25,50 +25,10 @@ from persistmod.filechanges import FileChanges
 from persistmod.plans import Plan
 from persistmod.proving import Progress
 from persistmod.records import PersistentModule
+from persistmod.steps import Gate, SyncPlan, SyncStep, refused_files, with_renames, without_renames
 from persistmod.trees import File, Tree
 
 SIDES = ("directory", "registry")
-
-
-@dataclass(frozen=True, slots=True)
-class SyncStep:
-    """What becomes of one file.
-
-    `action`: add, change, remove, rename (from `before`, with the same content) or conflict; `target`: the side that is changed,
-    "directory" or "registry". `name`: the module, or the package of a data file.
-    """
-
-    path: str
-    action: str
-    target: str
-    name: str
-    before: str = ""
-    reason: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class SyncPlan:
-    """What keeps a directory and a package in step: `skipped` are files that cannot be kept, `{path: reason}`.
-
-    When it has been carried out: `plans` are those of the modules that were updated, `stored` those that are kept as source only.
-    """
-
-    name: str
-    directory: str
-    steps: tuple[SyncStep, ...]
-    skipped: Mapping[str, str] = field(default_factory=dict)
-    plans: Mapping[str, Plan] = field(default_factory=dict)
-    stored: Mapping[str, str] = field(default_factory=dict)
-    applied: bool = False
-
-    @property
-    def conflicts(self) -> tuple[SyncStep, ...]:
-        """Files that both sides have changed: with one of them nothing is done."""
-        return tuple(step for step in self.steps if step.action == "conflict")
-
-    def as_dict(self) -> dict[str, Any]:
-        """Return the plan as plain data."""
-        return {**asdict(replace(self, plans={})), "plans": [plan.as_dict() for plan in self.plans.values()]}
 
 
 class Synced(Persistent):
@@ -83,13 +43,6 @@ class Synced(Persistent):
         self.pending: dict[str, int | None] = {}
 
 
-class Gate(Protocol):
-    """What lets changes through."""
-
-    def check(self, registry: Any, files: Mapping[str, bytes], gone: Collection[str], changed: Collection[str]) -> object:
-        """Raise UpdateError unless all is well with `{path: bytes}` of a package as it will be, of which some files are `changed`."""
-
-
 class Registry(Protocol):
     """What is needed of a registry."""
 
@@ -99,6 +52,7 @@ class Registry(Protocol):
     def __getitem__(self, name: str) -> PersistentModule: ...
     def __iter__(self) -> Iterator[str]: ...
     def below(self, name: str) -> list[str]: ...
+    def check_not_mounted(self, name: str) -> None: ...
     def synced(self, key: str) -> Synced | None: ...
     def keep_synced(self, key: str) -> Synced: ...
     def remove(self, name: str) -> None: ...
@@ -122,6 +76,8 @@ class Changes:
 class Syncing:
     """One directory and one package, as they are now."""
 
+    beside: object = None  # tests are files of the package
+
     def __init__(
         self, registry: Registry, directory: Path, name: str | None, prefer: str | None = None, *, one_way: bool = False,
         strict: bool = True,
@@ -137,6 +93,7 @@ class Syncing:
         if self.name in registry and not registry[self.name].is_package:
             problem = f"it is a module of the registry, and {directory} a directory; give the directory another name"
             raise SyncError(f"module {self.name!r}: {problem}", module=self.name)
+        registry.check_not_mounted(self.name)
         self._key = f"{self.name} {platform.node()}:{os.path.abspath(directory)}"
         self._files = trees.files_of(self.tree)
         self._modules = files_in(registry, self.name)
@@ -166,20 +123,11 @@ class Syncing:
         self._check_presence()
         paths = [path for path in sorted({*self._files, *self._modules}) if not self._is_problem(path)]
         steps = [step for path in paths if (step := self._step(path)) is not None]
-        return SyncPlan(self.name, str(self._folder), tuple(_with_renames(steps, self._contents)), self.tree.skipped)
+        return SyncPlan(self.name, str(self._folder), tuple(with_renames(steps, self._contents)), self.tree.skipped)
 
     def digests(self, path: str) -> tuple[str | None, str | None]:
         """Return what stands for the content of a file in the directory, and in the registry."""
         return _digest(self._files.get(path)), _digest(self._modules.get(path))
-
-    def module_at(self, path: str) -> str:
-        """Return the name of the module that a file is, "" for any other."""
-        file = self._files.get(path) or self._modules.get(path)
-        return file.owner if file is not None and file.is_module else ""
-
-    def is_new_package(self, name: str) -> bool:
-        """Return whether a package comes with the directory."""
-        return name not in self._registry and any(file.is_package and file.owner == name for file in self._files.values())
 
     def _is_problem(self, path: str) -> bool:
         return bool(self.problems) and any(path == problem or path.startswith(f"{problem}/") or problem == "." for problem in self.problems)
@@ -234,7 +182,7 @@ class Syncing:
             what = ", ".join(step.path for step in plan.conflicts)
             problem = f"both {plan.directory} and the registry have changed {what}"
             raise SyncError(f"module {self.name!r}: {problem}; say which side counts: prefer='directory' or 'registry'", module=self.name)
-        steps = _without_renames(plan.steps)
+        steps = without_renames(plan.steps)
         changed = [step for step in steps if step.target == "registry"]
         if gate is not None and changed:
             self._check(changed, gate)
@@ -242,6 +190,29 @@ class Syncing:
         if not self._is_one_way:
             self._change_directory([step for step in steps if step.target == "directory"], {step.path for step in steps})
         return replace(plan, plans=plans, stored=stored, applied=True)
+
+    def concerned(self, steps: Sequence[SyncStep], error: Exception) -> set[str]:
+        """Return the paths of those steps that an error is about; a package that does not come takes along what would come in it."""
+        top = f"{self.name.replace('.', '/')}/"
+        files = {file.removeprefix(top) for file in refused_files(error)}
+        module = getattr(error, "module", "")
+        about = [
+            step
+            for step in steps
+            if not files.isdisjoint((step.path, step.before))
+            or (not files and module and module in map(self._module_at, (step.path, step.before)))
+        ]
+        missing = [f"{name}." for step in about if (name := self._module_at(step.path)) and self._is_new_package(name)]
+        return {step.path for step in about} | {
+            step.path for step in steps for name in missing if f"{step.name}.".startswith(name)
+        }
+
+    def _module_at(self, path: str) -> str:
+        file = self._files.get(path) or self._modules.get(path)
+        return file.owner if file is not None and file.is_module else ""
+
+    def _is_new_package(self, name: str) -> bool:
+        return name not in self._registry and any(file.is_package and file.owner == name for file in self._files.values())
 
     def _change_registry(
         self, steps: list[SyncStep], options: Mapping[str, Any], progress: Progress | None
@@ -360,24 +331,3 @@ def _owner(file: File | None, module: File | None) -> str:
 
 def _digest(file: File | None) -> str | None:
     return None if file is None else file.digest
-
-
-def _with_renames(steps: list[SyncStep], contents: Callable[[SyncStep], bytes | None]) -> list[SyncStep]:
-    """Return the steps with one for each pair that removes and adds the same content on one side."""
-    removed = {(step.target, contents(step)): step for step in steps if step.action == "remove"}
-    found = []
-    for step in steps:
-        before = removed.pop((step.target, contents(step)), None) if step.action == "add" else None
-        found.append(step if before is None else replace(step, action="rename", before=before.path))
-    gone = {(step.target, step.before) for step in found if step.before}
-    return [step for step in found if step.action != "remove" or (step.target, step.path) not in gone]
-
-
-def _without_renames(steps: Iterable[SyncStep]) -> list[SyncStep]:
-    found = []
-    for step in steps:
-        if step.action == "rename":
-            found += [replace(step, path=step.before, action="remove", before=""), replace(step, action="add", before="")]
-        else:
-            found.append(step)
-    return found

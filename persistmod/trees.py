@@ -22,6 +22,7 @@ from persistmod.source import digest_of
 _EXTENSIONS = (".so", ".pyd", ".dll", ".dylib")
 _COMPILED = (".pyc", ".pyo")
 # What editors keep beside a file while they work on it, and `filechanges` until a commit is through.
+_TEST = re.compile(r"test_(?P<a>.+)|(?P<b>.+)_(?:unittest|test)")
 _SCRATCH = re.compile(r".*~|\.#.*|#.*#|\..*\.sw[a-z]|\..*\.new")
 _READINGS = 3
 
@@ -178,6 +179,12 @@ def _entries(tree: Tree, folder: Path, around: tuple[Path, ...]) -> Iterator[_En
 def _is_there(entry: os.DirEntry[str]) -> bool:
     """Return whether a name leads anywhere; only a link may not."""
     return not entry.is_symlink() or Path(entry).exists()
+
+
+def tested_by(stem: str) -> str | None:
+    """Return the stem of the file that a file of tests stands beside, None for what is no such file."""
+    match = _TEST.fullmatch(stem)
+    return None if match is None else match["a"] or match["b"]
 
 
 def is_left_out(name: str) -> bool:

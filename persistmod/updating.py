@@ -218,7 +218,7 @@ def _run_check(check: Check, found: Plan, run: Run) -> None:
 
 def _planned(runs: Runs, options: Options, edits: dict[str, Edit]) -> list[tuple[Planner, Plan]]:
     """Plan all runs, each in view of the others."""
-    neighbours = Neighbours({id(run.scratch): run.target.module for run in runs.by_name.values()})
+    neighbours = Neighbours.of((run.scratch, run.target.module) for run in runs.by_name.values())
     planners = []
     for name, run in runs.by_name.items():
         record, namespace = run.target.record, vars(run.target.module)

@@ -58,12 +58,12 @@ class Database:
         return run_python(python, *options, "-c", text, self.path, *arguments, status=status, **keywords)
 
 
-def run_python(python, *arguments, status=0, stdin="", environment=(), cwd=None):
+def run_python(python, *arguments, status=0, stdin="", environment=(), cwd=None, timeout=300):
     """Run a Python that finds this project, and return what it writes; its errors too if it should fail."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith("PYTHON")}
     kept |= {"PYTHONPATH": ROOT, "PYTHONDONTWRITEBYTECODE": "1", **dict(environment)}
     done = subprocess.run(
-        [python, *arguments], input=stdin, capture_output=True, text=True, env=kept, cwd=cwd, timeout=300, check=False
+        [python, *arguments], input=stdin, capture_output=True, text=True, env=kept, cwd=cwd, timeout=timeout, check=False
     )
     assert done.returncode == status, f"exit status {done.returncode}\n{done.stdout}\n{done.stderr}"
     return done.stdout + (done.stderr if status else "")

@@ -147,6 +147,76 @@ def test_names_that_no_encoding_knows_are_shown(call, synced, scratch):  # noqa:
     assert "+++ pack/ünï.txt\n" in call("diff", "pack", "--against", "pack")[1]
 
 
+# mount
+
+
+SCRIPTS = {"a.py": "def f():\n    return 1\n", "items/b.py": "import game\nN = game.f()\n", "test_a.py": "", "class/c.py": "x("}
+
+
+@pytest.fixture
+def scripts(scratch):  # noqa: F811
+    write(scratch / "game", SCRIPTS)
+    return scratch / "game"
+
+
+def test_mount_and_mount_again(call, scripts):  # noqa: F811
+    status, out, err = call("mount", "game")
+    assert (status, err) == (0, "") and [line.split() for line in out.splitlines()] == [
+        ["changed", "side", "action", "file", "reason"], ["registry", "add", "a.py"], ["registry", "add", "items/b.py"],
+        ["left", "out", "class:", "its", "name", "cannot", "be", "that", "of", "a", "namespace"],
+    ]  # fmt: skip
+    assert call("mount", "game")[1].startswith(f"game: in step with {scripts}\n")
+    write(scripts, {"a.py": "def f():\n    return 2\n"})
+    (scripts / "items" / "b.py").rename(scripts / "items" / "c.py")
+    found = json.loads(call("mount", "game", "--json", "-m", "why not")[1])
+    assert [(step["action"], step["path"], step["before"]) for step in found["steps"]] == [
+        ("change", "a.py", ""), ("rename", "items/c.py", "items/b.py"),
+    ]  # fmt: skip
+    assert found["applied"] and "game.__script_a__" in [plan["module"] for plan in found["plans"]]
+    assert call("run", "game:f")[1] == "2\n" and why(call, "game.__script_a__") == "why not"
+
+
+def test_dry_run_of_a_mount_changes_nothing(call, fail, scripts):  # noqa: F811
+    assert "no database" in fail("mount", "game", "--dry-run")
+    call("init")
+    assert re.search(r"add +a\.py", call("mount", "game", "--dry-run")[1]) and sources() == {}
+    call("mount", "game")
+    before = sources()
+    write(scripts, {"a.py": "broken("})
+    assert re.search(r"change +a\.py", call("mount", "game", "--dry-run")[1]) and sources() == before
+
+
+def test_mount_is_all_or_nothing_and_gated(call, fail, scripts):  # noqa: F811
+    write(scripts, {"items/b.py": "import game\nN = 1 / 0\n"})
+    assert "script items/b.py" in fail("mount", "game") and sources() == {}
+    write(scripts, {"items/b.py": "N = 1\n", "test_a.py": "import game\ndef test_f():\n    assert game.f() == 2\n"})
+    status, _, err = call("mount", "game", "--gate")
+    assert status == 1 and "assert 1 == 2" in err and sources() == {}
+    assert call("mount", "game", "--check", f"{sys.executable} -m py_compile {{file}}")[0] == 0
+
+
+def test_unmount(call, fail, scripts):  # noqa: F811
+    write(scripts, {"items/b.py": "N = 1\n"})
+    assert call("mount", "game", "other.name")[0] == 0
+    assert "not one of 'tests', 'dependents'" in fail("mount", "game", "other.name", "--gate=all", status=2)
+    write(scripts.parent / "more", {"x.py": ""})
+    assert f"{scripts} is mounted there" in fail("mount", "more", "other.name")
+    assert "is mounted at 'other.name'" in fail("rm", "other.name")
+    assert call("unmount", "other.name") == (0, f"unmounted {scripts} from other.name\n", "")
+    assert sources().keys() == {"other"} and "nothing is mounted at 'other.name'" in fail("unmount", "other.name")
+
+
+def test_wrong_arguments_of_mounts(fail, scripts):  # noqa: F811
+    assert "Missing argument 'DIR'" in fail("mount", status=2)
+    assert "Missing argument 'NAME'" in fail("unmount", status=2)
+    assert "--watch and --dry-run exclude each other" in fail("mount", "game", "--watch", "--dry-run", status=2)
+    assert "is a file" in fail("mount", "game/a.py", status=2)
+    assert "nowhere is no directory" in fail("mount", "nowhere") and "nowhere is no directory" in fail("mount", "nowhere", "--watch")
+    assert "'no-name' cannot be the name of a module" in fail("mount", "game", "no-name")
+    assert "can be imported already" in fail("mount", "game", "json")
+    assert "no database at other.fs" in fail("--db", "other.fs", "unmount", "game")
+
+
 # git
 
 

@@ -188,3 +188,22 @@ def test_new_script_meets_the_live_namespace(m):
 )
 def test_old_holders_keep_the_old_objects(m, held):
     assert (held.A.v, held.b.v, m.A.v, m.new().v, m.B.v) == (1, 1, 2, 2, 2) and m.A is not held.A
+
+
+DATA = "import dataclasses\n@dataclasses.dataclass\nclass C:\n    size: int = {}\n"
+
+
+@changed({"a.py": DATA.format(1)}, {"a.py": DATA.format(2) + "    more: int = 3\n"}, held="init, c = m.C.__init__, m.C()")
+def test_generated_methods_are_updated_in_place(m, held):
+    assert held.init is m.C.__init__ and not hasattr(held.init, "__wrapped__") and repr(m.C()) == "C(size=2, more=3)"
+    held.c.__init__()
+    assert (held.c.size, held.c.more) == (2, 3)
+
+
+@changed(
+    {"a.py": "import game\ndef f(): return game.C(1) == game.C(1)\n"}, {"b.py": DATA.format(1), "sub/c.py": DATA.format(1)},
+    {"b.py": DATA.format(2), "sub/c.py": DATA.format(2)},
+)
+def test_generated_methods_of_new_scripts_refer_to_the_live_namespace(m):
+    assert m.f() and m.C() != m.sub.C() and repr(m.C()) == "C(size=2)"
+    assert m.C.__eq__.__globals__ is vars(m) and m.sub.C.__repr__.__wrapped__.__globals__ is vars(m.sub)

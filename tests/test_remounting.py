@@ -172,6 +172,8 @@ def test_taken_names(registry, directory):
     refused(registry, lambda: registry.mount(place / "a.py", "more"), StorageError)
     refused(registry, lambda: registry.mount(place, "no-name"), InvalidNameError)
     refused(registry, lambda: registry.unmount("shop"), NotRegisteredError)
+    assert "scripts is mounted at 'game'" in refused(registry, lambda: registry.remove("game"))
+    assert "scripts is mounted at 'game'" in refused(registry, lambda: registry.sync(place, "game"))
 
 
 def test_nested_mounts(registry, directory):
@@ -240,6 +242,15 @@ def test_file_names_of_a_renamed_script_may_come_back(registry, directory):
     assert game.A is held and list(mount.scripts) == ["b.py"]
     mount.update(changes(a="class Other: pass"))
     assert game.A is held and game.Other and mount.record("a.py").name == "game.__script_a_2__"
+
+
+def test_scripts_come_back_when_all_have_gone(registry, directory):
+    mount = registry.mount(directory(a="x = 1", sub__b="y = 1"), "game")
+    mount.update(changes(a=None, sub__b=None))
+    transaction.commit()
+    assert (list(registry), registry["game"].module.__all__) == (["game"], [])
+    mount.update(changes(sub__a="z = 1"))
+    assert registry["game"].module.sub.z == 1
 
 
 # Leaving

@@ -49,8 +49,11 @@ class Watched:
     def go(self, *steps):
         """Watch; do each step, tell that something has changed, and return what each came to; no step is the beginning."""
         self.told = [[]]
-        self.registry.watch(self.folder, events=self._events(steps), clock=lambda: self.now, idle=IDLE, on_sync=self._note, **self.options)
+        self.watch(events=self._events(steps), clock=lambda: self.now, idle=IDLE, on_sync=self._note, **self.options)
         return self.told[1:]
+
+    def watch(self, **options):
+        self.registry.watch(self.folder, **options)
 
     def _events(self, steps):
         yield (str(self.folder),)
@@ -238,7 +241,7 @@ def test_what_both_changed_waits_and_holds_up_no_other(registry, folder):
     both, decided = Watched(registry, folder).go(change_both, writing(folder, {"text.txt": "three\n"}))
     assert failed(both) == ["text.txt"] and "both have changed it" in str(both[0].failed["text.txt"])
     assert done(both) == [("registry", "change", "b.py")]
-    assert decided == []
+    assert (done(decided), failed(decided), decided[0].waiting) == ([], [], ())
 
 
 def test_links(registry, folder, tmp_path):
