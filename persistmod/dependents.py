@@ -88,7 +88,7 @@ def to_run_again(texts: Mapping[str, Text], in_place: bool = True) -> set[str]:
         known = dict(exchanged)
         for name in same:
             text = texts[name]
-            names = _imported(text, exchanged)
+            names = _imported(text, exchanged, modules=False)
             if name in found or names or _imported(text, affected) & dependence.reads_now(dependence.statements(text.before)):
                 found.add(name)
                 bound = frozenset(bound for statement in text.imports for bound, attribute in statement.bound)
@@ -119,18 +119,18 @@ def _none(text: Text) -> Names:
     return frozenset()
 
 
-def _imported(text: Text, names: Mapping[str, Names]) -> Names:
-    """Return the names that a module binds to what is among `names` of other modules."""
-    return frozenset(name for statement in text.imports for name in _bound(statement, text.package, names) if "." not in name)
+def _imported(text: Text, names: Mapping[str, Names], modules: bool = True) -> Names:
+    """Return the names that a module binds to what is among `names` of other modules; or to these, if `modules`."""
+    return frozenset(name for statement in text.imports for name in _bound(statement, text.package, names, modules) if "." not in name)
 
 
-def _bound(statement: ImportStatement, package: str, names: Mapping[str, Names]) -> Iterator[str]:
+def _bound(statement: ImportStatement, package: str, names: Mapping[str, Names], modules: bool) -> Iterator[str]:
     module = statement.module(package)
     for name, attribute in statement.bound:
         if attribute == "*":
             yield from names.get(module, ())
         elif attribute in ("", "."):
-            if any(names.get(imported) for imported in statement.modules(package)):
+            if modules and any(names.get(imported) for imported in statement.modules(package)):
                 yield name
-        elif attribute in names.get(module, ()) or names.get(f"{module}.{attribute}"):
+        elif attribute in names.get(module, ()) or (modules and names.get(f"{module}.{attribute}")):
             yield name

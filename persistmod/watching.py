@@ -156,7 +156,7 @@ class Watched:
         if record._p_serial == z64:  # new in this transaction, so changed anyhow: its data may be just what the body made
             mutable = datastate.mutable_data(namespace, record.name)
             data.update(datastate.own_data(mutable, record.name, namespace))
-            if not changed and not removed and record.is_base_data(data, namespace):
+            if not changed and not removed and (self.is_removed() or record.is_base_data(data, namespace)):
                 return
         elif self.is_marked:
             data.update(datastate.mutable_data(namespace, record.name))
