@@ -14,7 +14,6 @@ from functools import cache
 from typing import Any
 
 from persistmod import holders
-from persistmod.bookkeeping import Account
 from persistmod.dependence import Edit
 from persistmod.merging import MISSING, Comparison, paths_of
 from persistmod.namespace import has_own_globals, is_declared
@@ -53,7 +52,7 @@ class Decider:
         self, module: str, live: dict[str, Any], scratch: dict[str, Any], made: dict[int, Any], edit: Edit, base: FindBase,
         retired: dict[str, Any], neighbours: Neighbours,
     ) -> None:
-        made = Account(made | holders.own_dictionaries(made, scratch))
+        made = holders.with_dictionaries(made, scratch)
         self.module, self.live, self.scratch, self.made, self.edit = module, live, scratch, made, edit
         self.old = Side(module, live, self._is_own_of_old, retired)
         self.new = Side(module, scratch, lambda value: id(value) in made, stands_for=neighbours.namespaces)
@@ -93,8 +92,8 @@ class Decider:
         if not (is_touched or is_affected):
             return "keep"
         is_affected = is_affected and not self.is_base(new, base)
-        if is_affected and path.endswith(">") and type(new) is type(current) and type(new) in CONTAINERS:
-            self.merged.append(path)  # what a function holds, as that of singledispatch does, is not what a statement says, but adds to
+        if is_affected and path.endswith(">") and self._adds_to(new, current, base):
+            self.merged.append(path)
             return "merge"
         if is_affected:
             self.taken.append(path)
@@ -103,6 +102,14 @@ class Decider:
             self.merged.append(path)
             return "merge"
         return "keep"
+
+    def _adds_to(self, new: Any, current: Any, base: Callable[[dict[str, Any]], Any]) -> bool:
+        """Return whether the body adds to a container that a function holds, as to that of singledispatch, or may have made it anew.
+
+        Where nothing tells what it made before, only what has keys can be added to.
+        """
+        is_container = type(new) is type(current) and type(new) in CONTAINERS
+        return is_container and (type(new) is dict or self.base_value(base) is not MISSING)
 
     def _may_be_generated(self, path: str, new: Any, base: Callable[[dict[str, Any]], Any]) -> bool:
         """Return whether a metaclass or a decorator that may be another now could have put a value where the class body had one.

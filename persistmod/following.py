@@ -20,7 +20,7 @@ from dataclasses import dataclass
 from importlib.abc import Loader, MetaPathFinder
 from typing import Any
 
-from persistmod import applying, imaging, islands, loading, pickling, together
+from persistmod import applying, holders, imaging, islands, loading, pickling, together
 from persistmod.contents import Leak
 from persistmod.deciding import FindBase, Neighbours
 from persistmod.dependence import Edit
@@ -205,7 +205,7 @@ class _Finder(Loader, MetaPathFinder):
         with making:
             if not imaging.fill(namespace, follower.name, follower.image, follower.persistent):
                 exec(marshal.loads(follower.image.code) if follower.image.code else follower.body().code, namespace)
-        made = making.made()
+        made = holders.with_dictionaries(making.made(), namespace)
         self.runs.append((follower, module, made))
         self.registered += [cls for cls in making.registered if id(cls) not in made]
 

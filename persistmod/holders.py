@@ -18,6 +18,7 @@ from operator import is_
 from typing import Any
 
 from persistmod import reducers
+from persistmod.bookkeeping import Account
 from persistmod.scope import has_value_semantics
 from persistmod.typeflags import IMMUTABLE_TYPE
 
@@ -74,10 +75,14 @@ def untracked(made: list[Any], namespace: dict[str, Any]) -> tuple[set[int], set
     return ids, ids & shared.keys()
 
 
-def own_dictionaries(made: dict[int, Any], namespace: dict[str, Any]) -> dict[int, Any]:
-    """Return `{id: dictionary}` of what the body's things refer to, the collector does not know, and nobody else holds."""
+def with_dictionaries(made: dict[int, Any], namespace: dict[str, Any]) -> Account:
+    """Return what a body made, by id, with the dictionaries that its things refer to, the collector does not know, and nobody else holds.
+
+    To be asked for when the body has run, since who fills a dictionary later may have the collector know it, and again whenever
+    attributes may have been looked at, which makes the dictionary of an instance.
+    """
     found, shared = _untracked(list(made.values()), namespace)
-    return {id(value): value for value in found if type(value) is dict and id(value) not in shared}
+    return Account(made | {id(value): value for value in found if type(value) is dict and id(value) not in shared})
 
 
 def _untracked(made: list[Any], namespace: dict[str, Any]) -> tuple[list[Any], Counter[int]]:

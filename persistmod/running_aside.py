@@ -17,8 +17,9 @@ from dataclasses import dataclass, field, replace
 from importlib.abc import Loader, MetaPathFinder
 from typing import Any
 
-from persistmod import aside, imaging, imported, loading
+from persistmod import aside, holders, imaging, imported, loading
 from persistmod.aside import Observation, Observer
+from persistmod.bookkeeping import Account
 from persistmod.errors import BodyError, PersistmodError
 from persistmod.imaging import ImageData
 from persistmod.importer import importing, is_importing
@@ -41,7 +42,7 @@ class Target:
 
 @dataclass(slots=True)
 class Run:
-    """A new body that ran aside: its scratch module, what was observed, the image that it gives."""
+    """A new body that ran aside: its scratch module, what was observed, the image that it gives, what it made by id."""
 
     target: Target
     scratch: types.ModuleType
@@ -49,6 +50,7 @@ class Run:
     observation: Observation
     image: ImageData
     persistent: dict[str, Any]
+    made: Account
 
 
 @dataclass(slots=True)
@@ -154,6 +156,7 @@ class _Runner(Loader):
             with observer:
                 exec(target.body.code, vars(module))
             observation = observer.conclude()
+            made = holders.with_dictionaries(observation.made or {}, vars(module))
             image, persistent = imaging.make_image(observation, target.body.code, target.record.requested_run)
         except BaseException as error:
             observer.take_back()
@@ -162,4 +165,4 @@ class _Runner(Loader):
             name = target.record.name
             problem = f"module {name!r}: the new body raised {type(error).__name__}: {error}; nothing is changed"
             raise BodyError(problem, module=name) from error
-        self._runs.by_name[target.record.name] = Run(target, module, observer, observation, image, persistent)
+        self._runs.by_name[target.record.name] = Run(target, module, observer, observation, image, persistent, made)

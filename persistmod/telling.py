@@ -23,6 +23,7 @@ from persistmod.pairing import members
 # What Python makes of a class, and where it stands.
 _IMPLIED = frozenset((
     "__dict__", "__weakref__", "__module__", "_abc_impl", "__abstractmethods__", "__firstlineno__", "__static_attributes__",
+    "__slotnames__",
 ))  # fmt: skip
 
 

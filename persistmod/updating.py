@@ -223,7 +223,7 @@ def _planned(runs: Runs, options: Options, edits: dict[str, Edit]) -> list[tuple
     for name, run in runs.by_name.items():
         record, namespace = run.target.record, vars(run.target.module)
         planner = Planner(
-            name, namespace, vars(run.scratch), run.observation.made or {}, edits[name], _base_of(record, namespace),
+            name, namespace, vars(run.scratch), run.made, edits[name], _base_of(record, namespace),
             loading.retired(run.target.module), neighbours, edits[name].affects if options.mode == "overwrite" else _never,
         )
         planners.append(planner)

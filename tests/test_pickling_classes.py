@@ -317,6 +317,23 @@ def test_abstract_base_classes(m):
 
 
 @module("""
+    from abc import ABC, abstractmethod
+    class Shape(ABC):
+        @abstractmethod
+        def area(self): ...
+        @abstractmethod
+        def split(self): ...
+    class Square(Shape): ...
+    class Later:
+        square = Square
+    Shape.split.result = Later
+    methods = [Shape.split]
+""")
+def test_abstract_method_that_is_filled_after_its_class(m):
+    assert m.Shape.__abstractmethods__ == m.Square.__abstractmethods__ == {"area", "split"}
+
+
+@module("""
     import enum
     class Color(enum.Enum):
         "doc"

@@ -163,6 +163,15 @@ def test_star_import_from_a_package_that_stays_finds_its_modules_that_run_again(
     assert database.run("import pack; print(pack.f(), pack.x, pack.a.__name__)") == "2 2 pack.inner.a\n"
 
 
+def test_dictionary_that_another_module_fills_stays_one(database):
+    init, a = "from .a import table\ntable['key'] = print\n", "table = {{}}\ndef get(table=table): return table\ndef f(): return {}\n"
+    with database.open() as registry:
+        update(registry, _=init, a=a.format(1))
+        update(registry, _=init + "x = 1\n", a=a.replace("get(", "get(x=1, ").format(2))
+        a = registry["pack.a"].module
+        assert a.get() is a.table and a.table == {"key": print}
+
+
 def test_leaks_may_refer_to_those_of_a_module_that_imports_theirs(database):
     mark = "def mark(): return 1\n"
     with database.open() as registry:

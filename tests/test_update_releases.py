@@ -353,3 +353,20 @@ def test_sentinel_whose_class_becomes_an_enumeration(m, held):
 )
 def test_function_that_forwards_is_kept_in_a_class_that_left_the_source(m, held):
     assert m.C.g("a/b") == m.C.h("a/b") == held.C.g("a/b") == "b" and m.C.g.__qualname__ == "f"
+
+
+HOLDING = """
+    import os
+    home = os.environ.get("HOME")
+    class Field:
+        def __init__(self, name): self.name, self.{} = name, None
+    def make(fields):
+        def get(): return fields
+        return get
+    get = make([Field("a"), Field("b")])
+"""
+
+
+@edit(HOLDING.format("alias"), HOLDING.format("other"), held="get, fields = m.get, m.get()")
+def test_list_that_a_function_holds_is_the_new_one_where_the_body_runs_always(m, held):
+    assert held.get is m.get and [vars(field) for field in held.get()] == [{"name": name, "other": None} for name in "ab"]
