@@ -83,15 +83,29 @@ def test_commands(registry, folder):
 
 
 ENDLESS = "import time\ntime.sleep(60)\n"
-ENDS = [("import os\nos.abort()\n", "it was ended by signal 6"), (ENDLESS, "did not end within 2 seconds")]
+ENDS = [
+    ("import os\nos.abort()\n", "it was ended by signal 6"), (ENDLESS, "did not end within 2 seconds"),
+    ("import no_such_module\n", "No module named 'no_such_module'"), ("from pack.a import nothing\n", "cannot import name 'nothing'"),
+    ("def test_f(:\n", "SyntaxError"), ("", "no tests ran"),
+]  # fmt: skip
 
 
 @pytest.mark.parametrize("body, said", ENDS)
-def test_crash_and_time_out_refuse(registry, folder, body, said):
+def test_tests_that_cannot_run_refuse(registry, folder, body, said):
     write(folder, {"a.py": "def f():\n    return 2\n", "test_a.py": body})
     begun = time.monotonic()
-    assert said in str(refused(registry, folder, persistmod.Gate(timeout=2)))
-    assert time.monotonic() - begun < 30
+    assert said in str(refused(registry, folder, persistmod.Gate(timeout=2 if body == ENDLESS else 60)))
+    assert body != ENDLESS or time.monotonic() - begun < 30
+
+
+def test_tests_inside_a_module_are_run_by_a_command(registry, folder):
+    inside = "import unittest\ndef f():\n    return {}\nclass T(unittest.TestCase):\n    def test_f(self):\n        self.assertEqual(f(), 2)\n"
+    gate = persistmod.Gate(tests=False, commands=(f"{sys.executable} -m unittest -q {{file}}",))
+    write(folder, {"a.py": inside.format(3)})
+    assert "AssertionError: 3 != 2" in str(refused(registry, folder, gate))
+    write(folder, {"a.py": inside.format(2)})
+    registry.sync(folder, gate=gate)
+    assert registry["pack.a"].module.f() == 2
 
 
 def test_callable_sees_the_module_run_aside(registry, folder):

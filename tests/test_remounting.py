@@ -1,5 +1,6 @@
 """Mounts: what is refused, with nothing changed; nested mounts, unmounting, aborts, undo; instances in the database."""
 
+import builtins
 import sys
 import traceback
 
@@ -67,6 +68,12 @@ def test_what_scripts_only_import_is_no_conflict(registry, directory):
     text = "from os.path import join\nimport json\nlogger = None\n"
     mount = registry.mount(directory(a=text, b=text.replace("logger", "_logger")), "game")
     assert list(mount.contributions()) == ["game.logger"]
+
+
+def test_builtins_are_nobodys_contribution(registry, directory, monkeypatch):
+    monkeypatch.setattr(builtins, "_", [], raising=False)  # what an interactive session leaves there, and cannot be hashed
+    mount = registry.mount(directory(a="from builtins import len, _\ndef f(): return len(_)\n", b="import game\nx = game.f()\n"), "game")
+    assert list(mount.contributions()) == ["game.f", "game.x"] and registry["game"].module.x == 0
 
 
 def test_name_of_a_namespace_is_refused_to_a_script(registry, directory):

@@ -216,6 +216,39 @@ def test_what_no_event_told_of_is_found_when_time_has_passed(registry, folder):
     assert (early, done(late), nothing) == ([], [("registry", "change", "b.py")], [])
 
 
+def test_events_that_name_nothing_that_is_there(registry, folder, tmp_path):
+    batches = []
+    paths = ("/no/such/place/a.py", str(folder / "gone.py"), str(tmp_path / "pack2" / "a.py"), "")
+    registry.watch(folder, events=[(str(folder),), *((path,) for path in paths)], on_sync=batches.append)
+    assert len(batches) == 1 and sorted(registry) == ["pack", "pack.a", "pack.b"]
+
+
+def test_new_file_that_fails_first_and_file_that_comes_again(registry, folder):
+    failing, mended, gone, again = Watched(registry, folder).go(
+        writing(folder, {"new.py": "1 / 0\n"}),
+        writing(folder, {"new.py": "N = 2\n"}),
+        lambda: os.remove(folder / "new.py"),
+        writing(folder, {"new.py": "N = 2\n"}),
+    )
+    assert "ZeroDivisionError" in failing[0].plan.stored["pack.new"]
+    assert [done(batches) for batches in (mended, gone, again)] == [[("registry", what, "new.py")] for what in ("change", "remove", "add")]
+    assert registry["pack.new"].module.N == 2
+
+
+def test_watching_begins_again_where_it_ended(registry, folder):
+    Watched(registry, folder).go(writing(folder, {"b.py": "N = 2\n"}))
+    write(folder, {"b.py": "N = 3\n"})
+    watched = Watched(registry, folder)
+    (told,) = watched.go(writing(folder, {"c.py": ""}))
+    assert (done(told), registry["pack.a"].module.f()) == ([("registry", "add", "c.py")], 3)
+    registry.remove("pack")
+    transaction.commit()
+    shutil.rmtree(folder)
+    write(folder, {"__init__.py": "", "b.py": "N = 7\n"})
+    Watched(registry, folder, prefer="directory").go()
+    assert sorted(registry) == ["pack", "pack.b"]
+
+
 def test_changes_of_the_registry_are_written(registry, folder):
     watched = Watched(registry, folder)
 

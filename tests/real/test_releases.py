@@ -9,10 +9,12 @@ from __future__ import annotations
 import fnmatch
 import json
 import os
+import shutil
 import subprocess
 import sys
 import tomllib
 from collections.abc import Iterator
+from contextlib import closing
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
@@ -20,6 +22,9 @@ from typing import Any
 
 import pytest
 from describing import differences
+from test_cli_sync import git
+from test_syncing import read
+from ZODB.FileStorage import FileIterator
 
 HERE = Path(__file__).parent
 CACHE = HERE.parents[1] / ".venv" / "releases"
@@ -69,6 +74,9 @@ def replayed(command: str, *arguments: Any) -> Steps:
     return steps
 
 
+_PARAMETERS = [pytest.param(each, marks=[pytest.mark.quick] if each.quick else []) for each in histories()]
+
+
 @cache
 def processes(name: str, folder: str) -> dict[str, Steps]:
     """Replay a history in all processes; return `{process: steps}`, as many as the updater could do."""
@@ -84,7 +92,7 @@ def processes(name: str, folder: str) -> dict[str, Steps]:
     }
 
 
-@pytest.mark.parametrize("history", [pytest.param(each, marks=[pytest.mark.quick] if each.quick else []) for each in histories()], ids=str)
+@pytest.mark.parametrize("history", _PARAMETERS, ids=str)
 def test_every_release_is_what_a_plain_import_gives(history: History, tmp_path_factory: pytest.TempPathFactory) -> None:
     found = processes(history.name, str(tmp_path_factory.mktemp(history.name)))
     assert len(history.versions) >= 6
@@ -97,6 +105,42 @@ def test_every_release_is_what_a_plain_import_gives(history: History, tmp_path_f
     for process in ("update", "follow"):
         for version, step in zip(history.versions, found[process], strict=True):
             assert not {path: problem for path, problem in step["held"].items() if not matches(path, history.kept)}, f"{version}: {process}"
+
+
+@pytest.mark.parametrize("history", [each for each in histories() if each.by == "sync"], ids=str)
+def test_every_tag_of_a_repository_is_deployed(history: History, tmp_path: Path) -> None:
+    """The command, one process for each tag; what is in the database then is what the work tree had."""
+    (name,), releases = history.trees, [folder_of(history.name, version) for version in history.versions]
+    repository = tmp_path / "repository"
+    repository.mkdir()
+    git(repository, "init", "-q")
+    for version, release in zip(history.versions, releases, strict=True):
+        shutil.rmtree(repository / name, ignore_errors=True)
+        shutil.copytree(Path(release, name), repository / name)
+        git(repository, "add", "-A", "-f", ".")
+        git(repository, "commit", "-qm", version)
+        git(repository, "tag", f"v{version}")
+    for step, (version, release) in enumerate(zip(history.versions, releases, strict=True)):
+        persistmod(tmp_path, "deploy", f"v{version}", name, "-C", str(repository / name))
+        persistmod(tmp_path, "export", version, name)
+        assert read(tmp_path / version / name) == read(Path(release, name)), version
+        shutil.copy(tmp_path / "app.fs", tmp_path / f"step{step}.fs")
+    commits = [f"deploy {name} from v{version} (git {git(repository, 'rev-parse', f'v{version}')} by" for version in history.versions]
+    with closing(FileIterator(str(tmp_path / "app.fs"))) as transactions:
+        said = [entry.description.decode() for entry in transactions if entry.description.startswith(b"deploy")]
+    assert [text.partition(" by")[0] + " by" for text in said] == commits
+    found, plain = replayed("find", str(tmp_path), history.trees, len(releases)), replayed("plain", history.trees, releases)
+    for version, one, other in zip(history.versions, found, plain, strict=True):
+        assert one["problem"] is None, f"{version}: {one['problem']}"
+        assert not list(unlike(one["state"], other["state"], history.kept)), version
+
+
+def persistmod(folder: Path, *arguments: str) -> None:
+    """Run the command with the database in a folder."""
+    environment = {**os.environ, "PYTHONHASHSEED": "0", "PERSISTMOD_DB": "app.fs"}
+    command = [sys.executable, "-W", "ignore", "-m", "persistmod", *arguments]
+    done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, timeout=LONGEST)
+    assert done.returncode == 0, done.stderr[-4000:]
 
 
 def unlike(first: State, second: State, kept: dict[str, str]) -> Iterator[tuple[str, str | None, str | None]]:
