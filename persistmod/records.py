@@ -46,7 +46,7 @@ class PersistentModule(Imaged):
     is_removed = False  # from its registry
     before: Any = None  # source and images of the version before, for processes that still run it: a pack removes only older ones
     _v_body: Body | None = None
-    _v_seen_at = -1  # how much code had changed when the body was last seen to change nothing; see `repeating`
+    _v_seen_at: object = None  # the state of all code when the body was last seen to change nothing; see `repeating`
     _v_image: ImageData | None = None  # while a version is followed
     _digest = ""  # of the source
 
@@ -121,7 +121,7 @@ class PersistentModule(Imaged):
         """Take another source, of which nothing is known yet; for a module that is not live."""
         self.version += 1
         self.keep_source(data)
-        self._images, self._v_body, self._v_seen_at = {}, None, -1
+        self._images, self._v_body, self._v_seen_at = {}, None, None
 
     def body(self) -> Body:
         """Return the source, compiled; kept until `define` has used it; after an update until the record is a ghost."""

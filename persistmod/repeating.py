@@ -19,16 +19,18 @@ Places = tuple[tuple[int, int], ...]
 class _Process:
     """Like `sys.modules`, live code belongs to the process."""
 
-    changes = 0
+    code_state = object()
 
 
-def code_changes() -> int:
-    """Return how often live modules have got other code, or have got it back."""
-    return _Process.changes
+def code_state() -> object:
+    """Return what is another object whenever a live module has got other code, or has got it back."""
+    return _Process.code_state
 
 
-def note_change() -> None:
-    _Process.changes += 1
+def note_change() -> object:
+    """Note that a live module has got other code; return the state from now on."""
+    state = _Process.code_state = object()
+    return state
 
 
 def repeated(before: Body, after: Body, edit: Edit) -> Places:

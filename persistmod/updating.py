@@ -160,7 +160,7 @@ def _compiled(target: Target) -> Target:
 def _repeating(targets: list[Target], edits: dict[str, Edit]) -> list[Target]:
     """Return the targets; one that is updated alone with what of its body is known to change nothing."""
     target, record = targets[0], targets[0].record
-    if len(targets) > 1 or record._v_body is None or record._v_seen_at != repeating.code_changes() or record.requested_run != "auto":
+    if len(targets) > 1 or record._v_body is None or record._v_seen_at is not repeating.code_state() or record.requested_run != "auto":
         return targets
     return [replace(target, repeated=repeating.repeated(record._v_body, target.body, edits[record.name]))]
 

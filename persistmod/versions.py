@@ -63,8 +63,8 @@ def renew(record: PersistentModule, module: Any, version: NewVersion, writes: Wr
         record.version += 1
         record.before = (record._source, record._images)
         record.keep_source(version.source)
-        repeating.note_change()
-        record._v_body, record._v_seen_at = version.body, repeating.code_changes() if version.image.state is not None else -1
+        code_state = repeating.note_change()
+        record._v_body, record._v_seen_at = version.body, code_state if version.image.state is not None else None
         record._images = {current_tag(): Image(version.image)}
         if record.script is not None:
             record.script = replace(record.script, contributes=frozenset((*slices, *leaks)))
