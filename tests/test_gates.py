@@ -99,7 +99,7 @@ def test_tests_that_cannot_run_refuse(registry, folder, body, said):
 
 
 def test_tests_inside_a_module_are_run_by_a_command(registry, folder):
-    inside = "import unittest\ndef f():\n    return {}\nclass T(unittest.TestCase):\n    def test_f(self):\n        self.assertEqual(f(), 2)\n"
+    inside = "import unittest\ndef f(): return {}\nclass T(unittest.TestCase):\n    def test_f(self): self.assertEqual(f(), 2)\n"
     gate = persistmod.Gate(tests=False, commands=(f"{sys.executable} -m unittest -q {{file}}",))
     write(folder, {"a.py": inside.format(3)})
     assert "AssertionError: 3 != 2" in str(refused(registry, folder, gate))
