@@ -76,7 +76,10 @@ class Planner(Values):
         """Return whether the source, not a client, has put a name into the live module."""
         if name in _FROM_IMPORT or self._is_import_systems(name, self.live[name]):
             return False
-        return name in self.edit.bound or name in self._old_paths.values() or self.base_value(lambda base: base[name]) is not MISSING
+        if name in self.edit.bound or name in self._old_paths.values() or self.base_value(lambda base: base[name]) is not MISSING:
+            return True
+        starred = [vars(sys.modules[module]) for module in self.edit.starred if module in sys.modules]
+        return any(namespace.get(name, MISSING) is self.live[name] for namespace in starred)
 
     def _plan_name(self, name: str, new: Any) -> None:
         current = self.live.get(name, MISSING)
