@@ -52,8 +52,9 @@ class Planner(Values):
         for name in list(self.live):
             if name not in self.scratch and self._was_bound(name):
                 self.removed.append(name)
-        for new, old in self.with_live.moved:
-            if id(new) in self.made and id(new) not in self.pairing.partner:
+        paired = {id(found.new) for found in self.pairing.functions}
+        for new, old in {id(pair[0]): pair for pair in self.with_live.moved}.values():
+            if id(new) in self.made and id(new) not in paired and self.pairing.partner.get(id(new), old) is old:
                 self.changes.functions.append((Pair(old.__qualname__, old, new), [], []))
         both = "; at run time it had changed, too, and the new value wins"
         self.steps = [replace(step, reason=step.reason + both) if step.name in self._overruled else step for step in self.steps]
