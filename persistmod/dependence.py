@@ -39,13 +39,15 @@ class Statement:
 class Edit:
     """What lies between two versions of a source: the paths that are affected, and the names that are touched.
 
-    `changed` are those of the affected paths that a statement binds which came, went or changed itself.
+    `changed` are those of the affected paths that a statement binds which came, went or changed itself; `starred` the modules of which
+    the version before took all names.
     """
 
     affected: frozenset[str]
     touched: frozenset[str]
     bound: frozenset[str]
     changed: frozenset[str] = frozenset()
+    starred: frozenset[str] = frozenset()
 
     def affects(self, path: str) -> bool:
         """Return whether what stands at a path may be another value; what no statement binds goes with the class it stands in.
@@ -131,6 +133,13 @@ def _with_wildcards(statements: list[Statement]) -> list[Statement]:
 # What may read or bind any name.
 WILD = frozenset(("globals", "locals", "vars", "exec", "eval", "setattr"))
 _STAR = re.compile(r"import[\s(]*\*")
+
+
+def has_star_import(text: str) -> bool:
+    """Return whether a body may import all names of a module."""
+    return _STAR.search(text) is not None
+
+
 _MAY_BIND_ANY_NAME = re.compile(rf"\b({'|'.join(WILD)})\b|\b{_STAR.pattern}")
 
 

@@ -7,12 +7,13 @@ it runs, anything that is affected: a base class, a decorator, a constant.
 
 from __future__ import annotations
 
+import ast
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from persistmod import dependence
 from persistmod.dependence import Edit
-from persistmod.source import Body, ImportStatement
+from persistmod.source import Body, ImportStatement, import_statements
 
 Names = frozenset[str]
 
@@ -45,7 +46,14 @@ def edits(texts: Mapping[str, Text]) -> dict[str, Edit]:
 
 
 def _edit(text: Text, imported: Names) -> Edit:
-    return dependence.edit(text.before, text.body, imported, {*text.names, *text.body.slices})
+    found = dependence.edit(text.before, text.body, imported, {*text.names, *text.body.slices})
+    return replace(found, starred=_starred(text)) if dependence.has_star_import(text.before) else found
+
+
+def _starred(text: Text) -> Names:
+    """Return the modules of which the version before took all names."""
+    statements = import_statements(ast.parse(text.before))
+    return frozenset(statement.module(text.package) for statement in statements if "*" in statement.fromlist)
 
 
 def concerned(texts: Mapping[str, Text], others: Mapping[str, bytes], text_of: Callable[[str], Text]) -> set[str]:

@@ -52,8 +52,9 @@ class Planner(Values):
         for name in list(self.live):
             if name not in self.scratch and self._was_bound(name):
                 self.removed.append(name)
-        for new, old in self.with_live.moved:
-            if id(new) in self.made and id(new) not in self.pairing.partner:
+        paired = {id(found.new) for found in self.pairing.functions}
+        for new, old in {id(pair[0]): pair for pair in self.with_live.moved}.values():
+            if id(new) in self.made and id(new) not in paired and self.pairing.partner.get(id(new), old) is old:
                 self.changes.functions.append((Pair(old.__qualname__, old, new), [], []))
         both = "; at run time it had changed, too, and the new value wins"
         self.steps = [replace(step, reason=step.reason + both) if step.name in self._overruled else step for step in self.steps]
@@ -76,7 +77,10 @@ class Planner(Values):
         """Return whether the source, not a client, has put a name into the live module."""
         if name in _FROM_IMPORT or self._is_import_systems(name, self.live[name]):
             return False
-        return name in self.edit.bound or name in self._old_paths.values() or self.base_value(lambda base: base[name]) is not MISSING
+        if name in self.edit.bound or name in self._old_paths.values() or self.base_value(lambda base: base[name]) is not MISSING:
+            return True
+        starred = [vars(sys.modules[module]) for module in self.edit.starred if module in sys.modules]
+        return any(namespace.get(name, MISSING) is self.live[name] for namespace in starred)
 
     def _plan_name(self, name: str, new: Any) -> None:
         current = self.live.get(name, MISSING)

@@ -172,6 +172,15 @@ def test_dictionary_that_another_module_fills_stays_one(database):
         assert a.get() is a.table and a.table == {"key": print}
 
 
+def test_name_that_a_star_import_brings_no_more_is_kept_where_the_body_runs_always(database):
+    init = "import os\nhome = os.environ.get('HOME')\nfrom .a import *\n"
+    with database.open() as registry:
+        update(registry, _=init, a="def f(): return 1\ndef g(): return 2\n")
+        update(registry, _=init + "x = 1\n", a="__all__ = ['f']\ndef f(): return 10\ndef g(): return 20\n")
+        assert [*registry["pack"].leaks] == ["g"] and registry["pack"].module.g() == 20
+    assert database.run("import pack; print(pack.f(), pack.g())") == "10 20\n"
+
+
 def test_leaks_may_refer_to_those_of_a_module_that_imports_theirs(database):
     mark = "def mark(): return 1\n"
     with database.open() as registry:

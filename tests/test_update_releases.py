@@ -370,3 +370,21 @@ HOLDING = """
 @edit(HOLDING.format("alias"), HOLDING.format("other"), held="get, fields = m.get, m.get()")
 def test_list_that_a_function_holds_is_the_new_one_where_the_body_runs_always(m, held):
     assert held.get is m.get and [vars(field) for field in held.get()] == [{"name": name, "other": None} for name in "ab"]
+
+
+FORM_OF = """
+    import os
+    class Form:
+        def __init__(self, function): self.function, self.__doc__ = function, function.__doc__
+    def check(a): return {}
+    {}@Form
+    def Unpack(a):
+        "Unpacks."
+        return check(a)
+"""
+
+
+@edit(FORM_OF.format(1, ""), FORM_OF.format(2, "x = 1\n\n    "), held="form, function = m.Unpack, m.Unpack.function")
+def test_function_that_an_instance_holds_stands_where_the_source_has_it(m, held):
+    assert held.form is m.Unpack and held.function is m.Unpack.function and held.function(1) == 2
+    assert m.Unpack.function.__code__.co_firstlineno == m.check.__code__.co_firstlineno + 3
