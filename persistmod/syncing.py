@@ -293,6 +293,8 @@ def change(registry: Registry, top: str, changes: Changes, options: Mapping[str,
     """Make changes below `top`, all or none; return the plans of what was updated, and `{name: why}` of what is kept as source only."""
     point = registry._p_jar.transaction_manager.get().savepoint()
     try:
+        if changes.again:  # what imports them is imported while they are what it knows
+            _ = [adding.is_source_only(registry[name]) for name in (top, *registry.below(top))]
         for name in changes.again:
             if name in registry:
                 registry.remove(name)

@@ -1,6 +1,7 @@
 """A directory and a package of the registry in step, both ways, and exports that run without a database."""
 
 import os
+import shutil
 import sys
 
 import pytest
@@ -225,6 +226,32 @@ def test_module_becomes_a_package_and_a_module_again(database, folder):
         assert sorted(registry) == ["pack", "pack.a", "pack.b"]
         assert sync(registry, folder) == []
     assert database.run("import pack.a, pack.b; print(pack.b.N)") == "1\n"
+
+
+def test_what_imports_a_module_that_becomes_a_package_takes_what_that_has(database, folder):
+    write(folder, {"a.py": "from .b import f\ndef g():\n    return f()\n", "b.py": "def f():\n    return 1\n", "c.py": "from . import b\n"})
+    with database.open() as registry:
+        sync(registry, folder)
+    os.remove(folder / "b.py")
+    write(folder, {"b/__init__.py": "from .deep import f\n", "b/deep.py": "def f():\n    return 2\n", "c.py": "from .b import deep\n"})
+    with database.open() as registry:
+        sync(registry, folder)
+        assert registry["pack.a"].module.g() == 2 and registry["pack.c"].module.deep is sys.modules["pack.b.deep"]
+        shutil.rmtree(folder / "b")
+        write(folder, {"b.py": "def f():\n    return 3\n", "c.py": ""})
+        sync(registry, folder)
+        assert registry["pack.a"].module.g() == 3
+    assert database.run("import pack.a; print(pack.a.g())") == "3\n"
+
+
+def test_module_that_was_missing_comes(database, folder):
+    write(folder, {"a.py": "try:\n    from ._fast import f\nexcept ImportError:\n    def f():\n        return 'slow'\n"})
+    with database.open() as registry:
+        sync(registry, folder)
+        write(folder, {"_fast.py": "def f():\n    return 'fast'\n"})
+        sync(registry, folder)
+        assert registry["pack.a"].module.f() == "fast"
+    assert database.run("import pack.a; print(pack.a.f())") == "fast\n"
 
 
 def test_refused_update_leaves_everything(database, folder):
