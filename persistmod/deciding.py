@@ -48,8 +48,9 @@ class Neighbours:
 
 
 def _ids_in(names: Iterable[str]) -> frozenset[int]:
-    """Return the ids of what stands in imported modules and has an identity."""
-    values = [value for name in names if name in sys.modules for value in vars_of(sys.modules[name]).values()]
+    """Return the ids of imported modules, and of what stands in them and has an identity."""
+    modules = [sys.modules[name] for name in names if name in sys.modules]
+    values = [value for module in modules for value in (module, *vars_of(module).values())]
     return frozenset(id(value) for value in values if type(value) not in ATOMS)
 
 
