@@ -61,6 +61,9 @@ class Sides(Protocol):
     def apply(self, plan: SyncPlan, options: Mapping[str, Any], gate: Gate | None = None) -> SyncPlan:
         """Carry out a plan, or some steps of one, all or none."""
 
+    def module_at(self, path: str) -> str:
+        """Return the name of the module that a file is, "" for any other."""
+
     def concerned(self, steps: Sequence[SyncStep], error: Exception) -> set[str]:
         """Return the paths of those steps that an error of `apply` is about, none if it does not say."""
 
