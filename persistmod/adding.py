@@ -264,7 +264,9 @@ def update_together(
             registry[package].change_resources(files)
         way_back: list[Callable[[], None]] = []
         changed = [(registry[name], source) for name, source in known.items()]
-        plans = updating.update_all(changed, options, lambda: way_back.append(run_all_new(new, import_new)), partial(_concerned, same))
+        come = [record.name for record in new]
+        others = partial(_concerned, same, come)
+        plans = updating.update_all(changed, options, lambda: way_back.append(run_all_new(new, import_new)), others, come)
         journal.of(registry).on_abort(way_back[0])  # before the updates are taken back: the new bodies ran after them
     renew(registry, texts)
     for name in gone:
@@ -274,10 +276,10 @@ def update_together(
     return unchanged | {plan.module: plan for plan in plans}
 
 
-def _concerned(same: Mapping[str, PersistentModule], texts: Mapping[str, Text]) -> Iterator[PersistentModule]:
+def _concerned(same: Mapping[str, PersistentModule], come: list[str], texts: Mapping[str, Text]) -> Iterator[PersistentModule]:
     """Yield those of the records whose source stays the same that may have to run again."""
-    sources = {name: record.source_bytes for name, record in same.items()} if texts else {}
-    for name in sorted(dependents.concerned(texts, sources, lambda name: _text_of(same[name]))):
+    sources = {name: record.source_bytes for name, record in same.items()} if texts or come else {}
+    for name in sorted(dependents.concerned(texts, sources, lambda name: _text_of(same[name]), come)):
         if not is_source_only(same[name]):
             yield same[name]
 

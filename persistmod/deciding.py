@@ -6,6 +6,7 @@ Otherwise the current one stays: a counter, a cache, what a client put there.
 
 from __future__ import annotations
 
+import sys
 import types
 from collections import deque
 from collections.abc import Callable, Iterable
@@ -16,30 +17,41 @@ from typing import Any
 from persistmod import holders
 from persistmod.dependence import Edit
 from persistmod.merging import MISSING, Comparison, paths_of
-from persistmod.namespace import has_own_globals, is_declared
+from persistmod.namespace import has_own_globals, is_declared, vars_of
 from persistmod.pairing import Side
 
 FindBase = Callable[[], dict[str, Any] | None]
 CONTAINERS = (list, dict, set, deque)
+ATOMS = frozenset((types.NoneType, bool, int, float, complex, str, bytes, types.EllipsisType))
 
 
 @dataclass(slots=True)
 class Neighbours:
     """The modules that are updated together: `{id of a scratch module: live module}`, and the names of their definitions by id.
 
-    `namespaces`: `{id of the namespace of a scratch module: that of the live one}`.
+    `namespaces`: `{id of the namespace of a scratch module: that of the live one}`. `added`: ids of what modules have that were imported
+    first meanwhile.
     """
 
     modules: dict[int, Any] = field(default_factory=dict)
     namespaces: dict[int, dict[str, Any]] = field(default_factory=dict)
+    added: frozenset[int] = frozenset()
     new: dict[int, str] = field(default_factory=dict)
     live: dict[int, str] = field(default_factory=dict)
 
     @classmethod
-    def of(cls, modules: Iterable[tuple[types.ModuleType, types.ModuleType]]) -> Neighbours:
-        """Return those of (scratch module, live module)."""
+    def of(cls, modules: Iterable[tuple[types.ModuleType, types.ModuleType]], added: Iterable[str]) -> Neighbours:
+        """Return those of (scratch module, live module), and of the names of modules that were imported first."""
         pairs = list(modules)
-        return cls({id(scratch): live for scratch, live in pairs}, {id(vars(scratch)): vars(live) for scratch, live in pairs})
+        namespaces = {id(vars(scratch)): vars(live) for scratch, live in pairs}
+        return cls({id(scratch): live for scratch, live in pairs}, namespaces, _ids_in(added))
+
+
+def _ids_in(names: Iterable[str]) -> frozenset[int]:
+    """Return the ids of imported modules, and of what stands in them and has an identity."""
+    modules = [sys.modules[name] for name in names if name in sys.modules]
+    values = [value for module in modules for value in (module, *vars_of(module).values())]
+    return frozenset(id(value) for value in values if type(value) not in ATOMS)
 
 
 class Decider:
@@ -83,7 +95,8 @@ class Decider:
     def decide(self, path: str, new: Any, current: Any, base: Callable[[dict[str, Any]], Any]) -> str:
         """Return what becomes of a value: "keep" the current one, "take" the new one, or "merge" the new into the current one.
 
-        `base` finds the value in the namespace of the last run.
+        `base` finds the value in the namespace of the last run. It is no help for what a module has that was imported first in this run:
+        where the base refers to a name, that is found as it is now.
         """
         if self.with_live.is_same(new, current):
             return "keep"
@@ -91,7 +104,7 @@ class Decider:
         is_affected = self.edit.affects(path) or self._may_be_generated(path, new, base)
         if not (is_touched or is_affected):
             return "keep"
-        is_affected = is_affected and not self.is_base(new, base)
+        is_affected = is_affected and (id(new) in self._neighbours.added or not self.is_base(new, base))
         if is_affected and path.endswith(">") and self._adds_to(new, current, base):
             self.merged.append(path)
             return "merge"

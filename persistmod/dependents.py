@@ -18,6 +18,16 @@ from persistmod.source import Body, ImportStatement, import_statements
 Names = frozenset[str]
 
 
+class _Anything(frozenset[str]):
+    """The names of a module of which any may be meant."""
+
+    def __contains__(self, name: object) -> bool:
+        return True
+
+
+_ANYTHING = _Anything("*")
+
+
 @dataclass(frozen=True, slots=True)
 class Text:
     """Two versions of a source; `package` is what relative imports start from, `names` stand in the module."""
@@ -33,12 +43,13 @@ class Text:
         return self.body.imports
 
 
-def edits(texts: Mapping[str, Text]) -> dict[str, Edit]:
-    """Return what each source changes; what a module imports from another changes with it."""
+def edits(texts: Mapping[str, Text], come: Collection[str] = ()) -> dict[str, Edit]:
+    """Return what each source changes; what a module imports from another changes with it. `come`: modules that are new."""
+    new = dict.fromkeys(come, _ANYTHING)
     imported: dict[str, Names] = dict.fromkeys(texts, frozenset())
     while True:
         found = {name: _edit(text, imported[name]) for name, text in texts.items()}
-        affected = {name: edit.affected for name, edit in found.items()}
+        affected = new | {name: edit.affected for name, edit in found.items()}
         again = {name: _imported(text, affected) for name, text in texts.items()}
         if again == imported:
             return found
@@ -56,15 +67,18 @@ def _starred(text: Text) -> Names:
     return frozenset(statement.module(text.package) for statement in statements if "*" in statement.fromlist)
 
 
-def concerned(texts: Mapping[str, Text], others: Mapping[str, bytes], text_of: Callable[[str], Text]) -> set[str]:
+def concerned(
+    texts: Mapping[str, Text], others: Mapping[str, bytes], text_of: Callable[[str], Text], come: Collection[str] = ()
+) -> set[str]:
     """Return the names of those `others`, `{name: source that stays}`, that mention what is affected: no more than these may run again.
 
-    `text_of` gives the two versions, which are the same, of one of them: compiling all would take longer than most updates.
+    `text_of` gives the two versions, which are the same, of one of them: compiling all would take longer than most updates. `come`: modules
+    that are new.
     """
     found = dict(texts)
     while True:
-        affected = frozenset().union(*(edit.affected for edit in edits(found).values()))
-        words = {path.partition(".")[0].encode() for path in affected} - {b"*"}
+        affected = frozenset().union(*(edit.affected for edit in edits(found, come).values()))
+        words = {path.partition(".")[0].encode() for path in affected} - {b"*"} | {name.rpartition(".")[2].encode() for name in come}
         modules = {name.rpartition(".")[2].encode() for name in found}
         new = [name for name, source in others.items() if name not in found and _mentions(source, words, modules)]
         if not new:
@@ -82,13 +96,14 @@ def _mentions(source: bytes, words: Iterable[bytes], modules: Iterable[bytes]) -
 _WITHOUT_NAMES = (b"import *", b"getattr(", b"vars(", b"dir(", b"__dict__")
 
 
-def to_run_again(texts: Mapping[str, Text], in_place: bool = True) -> set[str]:
+def to_run_again(texts: Mapping[str, Text], in_place: bool = True, come: Collection[str] = ()) -> set[str]:
     """Return the names of the modules whose source is the same and whose body has to run again.
 
-    `in_place`: definitions keep their objects.
+    `in_place`: definitions keep their objects. `come`: modules that are new, or another one under their name.
     """
     kept = _kept if in_place else _none
-    affected = {name: edit.affected for name, edit in edits(texts).items()}
+    new = dict.fromkeys(come, _ANYTHING)
+    affected = new | {name: edit.affected for name, edit in edits(texts, come).items()}
     same = [name for name, text in texts.items() if text.before == text.body.text]
     exchanged = {name: affected[name] - kept(texts[name]) for name in texts if name not in same}
     found: set[str] = set()
@@ -96,7 +111,7 @@ def to_run_again(texts: Mapping[str, Text], in_place: bool = True) -> set[str]:
         known = dict(exchanged)
         for name in same:
             text = texts[name]
-            names = _imported(text, exchanged, modules=False)
+            names = _imported(text, exchanged, modules=False) | _imported(text, new)
             if name in found or names or _imported(text, affected) & dependence.reads_now(dependence.statements(text.before)):
                 found.add(name)
                 bound = frozenset(bound for statement in text.imports for bound, attribute in statement.bound)

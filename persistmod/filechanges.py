@@ -13,6 +13,8 @@ from typing import Any
 
 from persistmod.errors import StorageError
 
+_LONGEST = 50  # characters of a name in that of the file beside it: file systems take 255 bytes
+
 
 class FileChanges:
     """`{path relative to the folder: bytes, or None to remove it}`; the data manager of one transaction, once it has joined that."""
@@ -48,7 +50,7 @@ class FileChanges:
     def _write(self, path: Path, data: bytes) -> None:
         self._made += [folder for folder in (path.parent, *path.parent.parents) if not folder.exists()]
         path.parent.mkdir(parents=True, exist_ok=True)
-        descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".new")
+        descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name[:_LONGEST]}.", suffix=".new")
         self._written[path] = name
         with open(descriptor, "wb") as file:
             file.write(data)

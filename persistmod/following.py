@@ -127,7 +127,7 @@ def follow(followers: Sequence[Follower]) -> Writes:
     before = set(sys.modules)
     runs, registered = _loaded(followers)
     added = sys.modules.keys() - before
-    neighbours = Neighbours.of((scratch, follower.module) for follower, scratch, made in runs)
+    neighbours = Neighbours.of(((scratch, follower.module) for follower, scratch, made in runs), added)
     planners = [
         Planner(
             follower.name, vars(follower.module), vars(scratch), made, follower.edit, follower.base, loading.retired(follower.module),

@@ -61,6 +61,9 @@ class Sides(Protocol):
     def apply(self, plan: SyncPlan, options: Mapping[str, Any], gate: Gate | None = None) -> SyncPlan:
         """Carry out a plan, or some steps of one, all or none."""
 
+    def module_at(self, path: str) -> str:
+        """Return the name of the module that a file is, "" for any other."""
+
     def concerned(self, steps: Sequence[SyncStep], error: Exception) -> set[str]:
         """Return the paths of those steps that an error of `apply` is about, none if it does not say."""
 
@@ -201,9 +204,10 @@ class Keeper:
         self, sides: Sides, steps: Sequence[SyncStep], error: Exception, failures: dict[str, Exception]
     ) -> list[SyncPlan]:
         """Carry out what can be of steps that have failed together: those that the error is not about, or each half."""
-        about = sides.concerned(steps, error) or ({steps[0].path} if len(steps) == 1 else set())
+        half = _half(sides, steps)
+        about = sides.concerned(steps, error) or (set() if half else {step.path for step in steps})
         failures |= dict.fromkeys(about, error)
-        first = [step for step in steps if step.path not in about] if about else steps[: len(steps) // 2]
+        first = [step for step in steps if step.path not in about] if about else half
         done = self._apply_parts(first, failures) if first else []
         if about and (isinstance(error, SourceError) or _paths(done) == {step.path for step in first}):
             return done  # alone it would fail again
@@ -250,6 +254,13 @@ def _gist(error: Exception) -> object:
 
 def _paths(done: Iterable[SyncPlan]) -> set[str]:
     return {step.path for one in done for step in one.steps}
+
+
+def _half(sides: Sides, steps: Sequence[SyncStep]) -> list[SyncStep]:
+    """Return half of the steps, nothing if all are about one module, which may become a package."""
+    about = [sides.module_at(step.path) or step.path for step in steps]
+    units = list(dict.fromkeys(about))
+    return [step for step, unit in zip(steps, about, strict=True) if unit in units[: len(units) // 2]]
 
 
 def _joined(plan: SyncPlan, done: Sequence[SyncPlan]) -> SyncPlan:

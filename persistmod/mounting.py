@@ -186,6 +186,10 @@ class Mounting:
         changes = {path: files.get(path) for step in plan.steps for path in (step.path, step.before) if path}
         return replace(plan, plans=self._mount.update(changes, gate=gate, **options), applied=True)
 
+    def module_at(self, path: str) -> str:
+        """Return "": each script is by itself."""
+        return ""
+
     def concerned(self, steps: Sequence[SyncStep], error: Exception) -> set[str]:
         """Return the paths of the steps that an error is about: one, or those that a gate has refused."""
         refused = refused_files(error)

@@ -200,14 +200,15 @@ class Syncing:
             step
             for step in steps
             if not files.isdisjoint((step.path, step.before))
-            or (not files and module and module in map(self._module_at, (step.path, step.before)))
+            or (not files and module and module in map(self.module_at, (step.path, step.before)))
         ]
-        missing = [f"{name}." for step in about if (name := self._module_at(step.path)) and self._is_new_package(name)]
+        missing = [f"{name}." for step in about if (name := self.module_at(step.path)) and self._is_new_package(name)]
         return {step.path for step in about} | {
             step.path for step in steps for name in missing if f"{step.name}.".startswith(name)
         }
 
-    def _module_at(self, path: str) -> str:
+    def module_at(self, path: str) -> str:
+        """Return the name of the module that a file is, "" for any other."""
         file = self._files.get(path) or self._modules.get(path)
         return file.owner if file is not None and file.is_module else ""
 
@@ -293,6 +294,8 @@ def change(registry: Registry, top: str, changes: Changes, options: Mapping[str,
     """Make changes below `top`, all or none; return the plans of what was updated, and `{name: why}` of what is kept as source only."""
     point = registry._p_jar.transaction_manager.get().savepoint()
     try:
+        if changes.again:  # what imports them is imported while they are what it knows
+            _ = [adding.is_source_only(registry[name]) for name in (top, *registry.below(top))]
         for name in changes.again:
             if name in registry:
                 registry.remove(name)

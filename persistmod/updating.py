@@ -13,7 +13,7 @@ import importlib
 import re
 import sys
 import types
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from typing import Any
@@ -95,34 +95,38 @@ def _apply_plan(found: Plan, target: Target, options: Options) -> Plan:
 
 def update_all(
     sources: Sequence[tuple[Any, str | bytes]], options: Options, then: Callable[[], object] = lambda: None,
-    others: Others = lambda texts: (),
+    others: Others = lambda texts: (), come: Collection[str] = (),
 ) -> list[Plan]:
     """Update modules together, all or none; return their plans in the order given. If `then`, called last, raises, nothing is changed.
 
     `others` are asked, given the texts that change, for the records of more modules that may have to run again; their plans come last.
+    `come`: modules that `then` adds.
     """
     found = [(*target_of(module), source) for module, source in sources]
     names = [record.name for record, _, _ in found]
     with loading.collector_off(), journal.telling_of(found[0][0], names) if found else nullcontext():
-        return _update_all(found, options, then, others)
+        return _update_all(found, options, then, others, come)
 
 
-def _update_all(sources: Sequence[Source], options: Options, then: Callable[[], object], others: Others) -> list[Plan]:
+def _update_all(
+    sources: Sequence[Source], options: Options, then: Callable[[], object], others: Others, come: Collection[str]
+) -> list[Plan]:
     targets = [_target(*each) for each in sources]
     targets += [_target(*target_of(record), record.source_bytes) for record in others(_texts(targets))]
     for target in targets:
         _check_writable(target.record)
     boundaries.hold(targets[0].record._p_jar if targets else None)
     done = {target.record.name: nothing for target in targets if (nothing := _nothing_to_do(target)) is not None}
-    if 0 < len(done) < len(targets):
+    is_mixed = bool(done) and (len(done) < len(targets) or bool(come))
+    if is_mixed:
         targets = [_compiled(target) for target in targets]
-    texts = _texts(targets) if len(done) < len(targets) else {}
-    if done and texts:
-        again = dependents.to_run_again(texts, options.mode == "update")
+    texts = _texts(targets) if is_mixed or not done else {}
+    if is_mixed:
+        again = dependents.to_run_again(texts, options.mode == "update", come)
         done = {name: nothing for name, nothing in done.items() if name not in again}
     changed = [target for target in targets if target.record.name not in done]
     if changed:
-        edits = dependents.edits({target.record.name: texts[target.record.name] for target in changed})
+        edits = dependents.edits({target.record.name: texts[target.record.name] for target in changed}, come)
         with running_aside(_repeating(changed, edits)) as runs:
             planned = _planned(runs, options, edits)
             _refuse(planned)
@@ -218,7 +222,7 @@ def _run_check(check: Check, found: Plan, run: Run) -> None:
 
 def _planned(runs: Runs, options: Options, edits: dict[str, Edit]) -> list[tuple[Planner, Plan]]:
     """Plan all runs, each in view of the others."""
-    neighbours = Neighbours.of((run.scratch, run.target.module) for run in runs.by_name.values())
+    neighbours = Neighbours.of(((run.scratch, run.target.module) for run in runs.by_name.values()), runs.added)
     planners = []
     for name, run in runs.by_name.items():
         record, namespace = run.target.record, vars(run.target.module)

@@ -252,10 +252,10 @@ def test_hooks_of_foreign_bases_do_not_run_again(metaclass_user):
 
 
 @module("""
-    import abc, typing
+    import abc, re, typing
     class Parser(metaclass=abc.ABCMeta):
         @abc.abstractmethod
-        def parse(self, match: typing.Match[str]) -> typing.Union[str, int]: ...
+        def parse(self, match: re.Match[str]) -> typing.Union[str, int]: ...
 """)
 def test_abstract_method_whose_annotations_take_long_to_make(m):
     import pytest

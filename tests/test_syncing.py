@@ -1,7 +1,10 @@
 """A directory and a package of the registry in step, both ways, and exports that run without a database."""
 
 import os
+import shutil
+import socket
 import sys
+import threading
 
 import pytest
 import transaction
@@ -227,6 +230,32 @@ def test_module_becomes_a_package_and_a_module_again(database, folder):
     assert database.run("import pack.a, pack.b; print(pack.b.N)") == "1\n"
 
 
+def test_what_imports_a_module_that_becomes_a_package_takes_what_that_has(database, folder):
+    write(folder, {"a.py": "from .b import f\ndef g():\n    return f()\n", "b.py": "def f():\n    return 1\n", "c.py": "from . import b\n"})
+    with database.open() as registry:
+        sync(registry, folder)
+    os.remove(folder / "b.py")
+    write(folder, {"b/__init__.py": "from .deep import f\n", "b/deep.py": "def f():\n    return 2\n", "c.py": "from .b import deep\n"})
+    with database.open() as registry:
+        sync(registry, folder)
+        assert registry["pack.a"].module.g() == 2 and registry["pack.c"].module.deep is sys.modules["pack.b.deep"]
+        shutil.rmtree(folder / "b")
+        write(folder, {"b.py": "def f():\n    return 3\n", "c.py": ""})
+        sync(registry, folder)
+        assert registry["pack.a"].module.g() == 3
+    assert database.run("import pack.a; print(pack.a.g())") == "3\n"
+
+
+def test_module_that_was_missing_comes(database, folder):
+    write(folder, {"a.py": "try:\n    from ._fast import f\nexcept ImportError:\n    def f():\n        return 'slow'\n"})
+    with database.open() as registry:
+        sync(registry, folder)
+        write(folder, {"_fast.py": "def f():\n    return 'fast'\n"})
+        sync(registry, folder)
+        assert registry["pack.a"].module.f() == "fast"
+    assert database.run("import pack.a; print(pack.a.f())") == "fast\n"
+
+
 def test_refused_update_leaves_everything(database, folder):
     with database.open() as registry:
         sync(registry, folder)
@@ -449,6 +478,56 @@ def test_names_of_all_kinds(database, folder):
         assert registry["pack.größe"].module.N == 5 and dict(registry["pack"].resources).keys() == {*odd, "text.txt"}
         assert sync(registry, folder) == []
     assert database.run("import pack.größe as g; print(g.N)") == "5\n"
+
+
+def test_longest_names_that_a_file_system_takes(database, folder, tmp_path):
+    write(folder, {f"{'x' * 252}.py": "N = 1\n", "é" * 127: "1"})
+    with database.open() as registry:
+        sync(registry, folder)
+        registry.export(tmp_path / "out")
+        assert read(tmp_path / "out" / "pack") == read(folder) and registry[f"pack.{'x' * 252}"].module.N == 1
+
+
+def test_what_is_no_file_is_left_out_by_name(database, folder):
+    os.mkfifo(folder / "pipe.py")
+    (folder / "device.py").symlink_to("/dev/zero")
+    (folder / "sub").mkdir()
+    os.mkfifo(folder / "sub" / "__init__.py")
+    write(folder, {"sub/x.py": "X = 1\n", "dir.py/f.txt": "1"})
+    with socket.socket(socket.AF_UNIX) as server, database.open() as registry:
+        server.bind(os.path.relpath(folder / "sock.py"))
+        done = registry.sync(folder)
+        left_out = {os.path.relpath(path, folder) for path in done.skipped}
+        assert left_out == {"pipe.py", "device.py", "sock.py", "sub/__init__.py"}
+        assert set(done.skipped.values()) == {"it is neither a file nor a directory"}
+        assert registry["pack.sub.x"].module.X == 1 and registry["pack"].resources["dir.py/f.txt"] == b"1"
+        assert sync(registry, folder) == []
+
+
+def test_files_that_come_and_go_while_they_are_read(database, folder):
+    ended = threading.Event()
+
+    def come_and_go():
+        while not ended.is_set():
+            write(folder, {"v.py": "N = 2\n", "d/e.py": "N = 3\n", "d/f.txt": "1", "b.py": "N = 1\n"})
+            shutil.rmtree(folder / "d")
+            (folder / "v.py").unlink()
+
+    thread = threading.Thread(target=come_and_go)
+    with database.open() as registry:
+        sync(registry, folder)
+        thread.start()
+        try:
+            for _ in range(40):
+                try:
+                    registry.plan_sync(folder)
+                except persistmod.StorageError as error:
+                    assert "changes while it is read" in str(error)
+        finally:
+            ended.set()
+            thread.join()
+        sync(registry, folder)
+        assert sync(registry, folder) == [] and registry["pack.a"].module.f() == 1
 
 
 def test_five_thousand_files(database, tmp_path):

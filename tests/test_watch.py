@@ -235,6 +235,17 @@ def test_new_file_that_fails_first_and_file_that_comes_again(registry, folder):
     assert registry["pack.new"].module.N == 2
 
 
+def test_module_that_becomes_a_package_that_fails_stays(registry, folder):
+    def become_a_package():
+        os.remove(folder / "b.py")
+        write(folder, {"b/__init__.py": "1 / 0\nN = 2\n", "c.py": "X = 1\n"})
+
+    failing, mended = Watched(registry, folder).go(become_a_package, writing(folder, {"b/__init__.py": "N = 2\n"}))
+    assert done(failing) == [("registry", "add", "c.py")] and set(failed(failing)) == {"b.py", "b/__init__.py"}
+    assert sorted(done(mended)) == [("registry", "add", "b/__init__.py"), ("registry", "remove", "b.py")]
+    assert registry["pack.a"].module.f() == 2
+
+
 def test_watching_begins_again_where_it_ended(registry, folder):
     Watched(registry, folder).go(writing(folder, {"b.py": "N = 2\n"}))
     write(folder, {"b.py": "N = 3\n"})
