@@ -25,7 +25,7 @@ tests: $(INSTALLED) $(SERVERS)
 
 UPDATES := $(wildcard tests/test_update_*.py)
 PROCESSES := $(wildcard tests/test_*storages.py tests/test_serving*.py tests/test_race.py tests/test_zero_downtime.py tests/test_faults_*.py \
-	tests/test_lost_connection.py tests/test_examples.py tests/test_init.py tests/test_servers.py tests/test_watch.py)
+	tests/test_lost_connection.py tests/test_examples.py tests/test_init.py tests/test_servers.py tests/test_watch*.py tests/test_game_edited.py)
 
 tests-of-updates:
 	$(BIN)/python -m pytest -q $(UPDATES)

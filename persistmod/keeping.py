@@ -88,6 +88,7 @@ class Keeper:
         self._told: tuple[str, ...] = ()  # what waited when it was last reported
         self._trouble: object = None
         self._again = False  # whether steps failed without others that they may need
+        self._is_begun = False  # whether anything of the batch has been carried out
         self._read()  # what is wrong from the beginning is an error
         self._manager.commit()  # each batch begins a transaction, which would take back what is under way, such as a new registry
 
@@ -167,7 +168,7 @@ class Keeper:
 
     def _apply(self, sides: Sides, plan: SyncPlan, failures: dict[str, Exception]) -> SyncPlan:
         """Carry out a plan, or all of it that can be carried out; add what cannot to `failures`."""
-        self._again = False
+        self._again = self._is_begun = False
         try:
             return sides.apply(plan, self._options, self._gate)
         except _NOT_OF_A_FILE:
@@ -194,11 +195,13 @@ class Keeper:
         if not steps:
             return []
         try:
-            return [sides.apply(replace(plan, steps=tuple(steps)), self._options, self._gate)]
+            done = sides.apply(replace(plan, steps=tuple(steps)), self._options, self._gate)
         except _NOT_OF_A_FILE:
             raise
         except Exception as error:
             return self._apply_rest(sides, steps, error, failures)
+        self._is_begun = True
+        return [done]
 
     def _apply_rest(
         self, sides: Sides, steps: Sequence[SyncStep], error: Exception, failures: dict[str, Exception]
@@ -207,6 +210,9 @@ class Keeper:
         half = _half(sides, steps)
         about = sides.concerned(steps, error) or (set() if half else {step.path for step in steps})
         failures |= dict.fromkeys(about, error)
+        if not self._is_begun:  # others, whom an update holds up, may go on in between
+            self._manager.abort()
+            self._manager.begin()
         first = [step for step in steps if step.path not in about] if about else half
         done = self._apply_parts(first, failures) if first else []
         if about and (isinstance(error, SourceError) or _paths(done) == {step.path for step in first}):

@@ -167,7 +167,7 @@ class Change:
         new = namespaces_of(self._mount.namespace, self.after.values()) - self._old_namespaces()
         for namespace in sorted(new):
             self._check_free(namespace)
-        problems = [*self._conflicts(), *self._taken_from_others()]
+        problems = [*self._conflicts(), *self._taken_from_others(), *self._needed()]
         if problems:
             text = "; ".join(problem for problem, _ in problems)
             refusal = UpdateError(f"namespace {self._mount.namespace!r}: {text}", module=self._mount.namespace)
@@ -212,6 +212,16 @@ class Change:
                 if owner is not None:
                     problem = f"{script.namespace}.{name} left {script.path} and stays, so {owner.path} cannot contribute it"
                     yield f"{problem}; reap() it, or pass removed='delete'", [owner.path]
+
+    def _needed(self) -> Iterator[tuple[str, list[str]]]:
+        """Yield in words which namespaces go that a script imports, or reads when it runs, and the scripts that left them."""
+        users = self._with_other_mounts(self.after).scripts.values()
+        for space in sorted(self._old_namespaces() - namespaces_of(self._mount.namespace, self.after.values())):
+            inside = f"{space}."
+            left = [path for path, script in self.before.items() if f"{script.namespace}.".startswith(inside)]
+            for user in users:
+                if space in user.reading.uses or any(f"{name}.".startswith(inside) for name in user.reading.needs):
+                    yield f"{user.path} needs {space}, which has no scripts any more", left
 
     # What is updated
 

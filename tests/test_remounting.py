@@ -166,6 +166,14 @@ def test_what_needs_a_script_that_goes_is_refused(registry, directory):
     assert registry["game"].module.__all__ == ["B"] and list(registry) == ["game", "game.__script_b__"]
 
 
+@pytest.mark.parametrize("text", ["import game.sub\ndef f(): return game.sub.x\n", "from game.sub import x\n"])
+def test_namespace_that_a_script_imports_does_not_go(registry, directory, text):
+    mount = registry.mount(directory(a=text, sub__b="x = 1\n"), "game")
+    assert "a.py needs game.sub, which has no scripts any more" in refused(registry, lambda: mount.update(changes(sub__b=None)))
+    mount.update(changes(sub__b=None, a="y = 1\n"), removed="delete")
+    assert registry["game"].module.__all__ == ["y"] and "game.sub" not in registry
+
+
 # Names and places
 
 
