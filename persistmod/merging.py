@@ -167,6 +167,7 @@ def _parts_of(value: Any) -> Iterator[tuple[Any, Any]]:
     """Yield (label, part) of what a value is built of; labels are atoms."""
     kind = type(value)
     if kind is types.FunctionType:
+        yield "module", _module_of(value)
         yield "code", what_it_does(value.__code__)
         yield from built_in_attributes(value).items()
         yield from (("cell", held) for cell in value.__closure__ or () for held in contents(cell))
@@ -190,6 +191,12 @@ def _parts_of(value: Any) -> Iterator[tuple[Any, Any]]:
         yield "bytes", bytes(value)
     if has_attributes(kind):
         yield from _state(value)
+
+
+def _module_of(function: types.FunctionType) -> str:
+    """Return the name of the module whose globals a function has: that of a script is not its `__name__`."""
+    spec = function.__globals__.get("__spec__")
+    return str(getattr(spec, "name", None) or function.__globals__.get("__name__"))
 
 
 def _base(kind: type) -> Any:

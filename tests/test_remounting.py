@@ -259,6 +259,12 @@ def test_file_names_of_a_renamed_script_may_come_back(registry, directory):
     assert game.A is held and game.Other and mount.record("a.py").name == "game.__script_a_2__"
 
 
+def test_function_of_another_script_is_that_one_though_it_does_the_same(registry, directory):
+    mount = registry.mount(directory(a="x = 1\ndef f(): return 1\n"), "game")
+    mount.update(changes(a=None, b="def f(): return 1\ny = 1\n"), removed="delete")
+    assert registry["game"].module.f is mount.record("b.py").module.f
+
+
 def test_scripts_come_back_when_all_have_gone(registry, directory):
     mount = registry.mount(directory(a="x = 1", sub__b="y = 1"), "game")
     mount.update(changes(a=None, sub__b=None))
