@@ -99,7 +99,7 @@ def test_history_undo_and_past(uri, shop, nodes, call, fail):
         assert node("import shop; held = shop.price; held(1)") == 2
     assert call("undo", new["tid"]) == "brought back version 1 of shop\n"
     if node is not None:
-        assert node("transaction.begin(); held(1), shop.gone()") == (1, 1)
+        assert node("receive(); transaction.begin(); held(1), shop.gone()") == (1, 1)
         assert node("[one.version for one in registry.history('shop')]") == [1, 2, 1]
     assert [one["version"] for one in json.loads(call("log", "shop", "--json"))] == [1, 2, 1]
 
@@ -206,13 +206,13 @@ def test_pack_leaves_the_code_that_runs(uri, nodes):
     assert other("inspect.getsource(shop.price)") == "def price(n): return n\n"
     assert other("shop.late()") == 42
     assert other("inspect.getsource(shop.later.answer)") == "def answer(): return 42\n"
-    other("transaction.begin(); None")
+    other("receive(); transaction.begin(); None")
     assert other("held(1), cart.total(), gone(), shop.VERSION") == (2, 2, 1, 2)
     assert other("inspect.getsource(held)") == "def price(n): return 2 * n\n"
     assert other("[(one.name, one.version) for one in registry.leaks()]") == [("gone", 1)]
     one("registry.update('shop.later', 'def answer(): return 43\\n'); registry.update('shop', source)", source=SERVER)
     one("transaction.commit()")
-    other("transaction.begin(); None")
+    other("receive(); transaction.begin(); None")
     assert other("held(1), cart.total(), shop.gone is gone, shop.late(), shop.later.more()") == (1, 1, True, 43, 1)
 
 
@@ -221,13 +221,13 @@ def test_pack_under_a_transaction_that_imports_an_older_version_is_a_conflict_at
     one = nodes(uri)
     one("registry.add('shop', 'def f(): return 1\\n'); transaction.commit()")
     other = nodes(uri)
-    other("transaction.begin(); None")
+    other("receive(); transaction.begin(); None")
     one("registry.update('shop', 'def f(): return 2\\n'); transaction.commit(); import time; db.pack(time.time() + 1)")
     try:
         assert other("import shop; shop.f()") == 1
     except TransientError:
         assert uri.startswith("zeo:")  # a relational database keeps what a transaction may still read
-    assert other("transaction.begin(); import shop; shop.f()") == 2
+    assert other("receive(); transaction.begin(); import shop; shop.f()") == 2
 
 
 # The past
