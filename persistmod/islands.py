@@ -78,7 +78,7 @@ def _exchange(stand_in: Account, exchanged: Account, superseded: Mapping[int, An
     owners = gc.get_referrers(*targets)
     owners = [owner for owner in owners if not (id(owner) in relinker.made or id(owner) in ours or is_bookkeeping(owner))]
     named = {id(value) for scratch, live in relinker.namespaces.values() for value in scratch.values()}
-    nameless = {key for key in stand_in if key not in named and id(relinker.resolve(relinker.made[key])) not in relinker.lived}
+    nameless = {key for key, live in stand_in.items() if key not in named and id(live) not in relinker.lived}
     for owner in owners:
         if isinstance(owner, list | deque | set):
             _match(list(owner), stand_in.keys(), nameless, exchanged, superseded)
@@ -87,9 +87,7 @@ def _exchange(stand_in: Account, exchanged: Account, superseded: Mapping[int, An
             redirect(owner, exchanged, writes)
 
 
-def _match(
-    items: list[Any], entered: Container[int], nameless: set[int], exchanged: Account, superseded: Mapping[int, Any]
-) -> None:
+def _match(items: list[Any], entered: Container[int], nameless: set[int], exchanged: Account, superseded: Mapping[int, Any]) -> None:
     """Let entries that were there stand for nameless ones that are built alike, and new ones for those whose names they have."""
     ids = set(map(id, items))
     for item in items:

@@ -78,10 +78,15 @@ def _test(function, sources, held, in_fresh, kept, options):
 @cache
 def outcomes_of(name, folder):
     """Run all edits of the test module `name` in processes that share a database; return `{process: {test: result}}`."""
-    edits = {key: vars_of(test.edit) for key, test in vars(sys.modules[name]).items() if hasattr(test, "edit")}
-    program = str(HERE / "edited.py")
-    return {process: fresh(process, str(folder), edits, program=program) for process in PROCESSES}
+    return outcomes_in(name, folder, "edit", "edited.py")
 
 
-def vars_of(edit):
-    return {name: getattr(edit, name) for name in Edit.__dataclass_fields__}
+def outcomes_in(name, folder, attribute, program):
+    """Run what the tests of a module carry as an attribute, in each of the processes; return `{process: {test: result}}`."""
+    tests = {key: test for key, test in vars(sys.modules[name]).items() if hasattr(test, attribute)}
+    cases = {key: fields_of(getattr(test, attribute)) for key, test in tests.items()}
+    return {process: fresh(process, str(folder), cases, program=str(HERE / program)) for process in PROCESSES}
+
+
+def fields_of(case):
+    return {name: getattr(case, name) for name in case.__dataclass_fields__}

@@ -10,14 +10,13 @@ texts. The last argument of each change is what `Mount.update` gets, None for a 
 
 import inspect
 import re
-import sys
 import textwrap
 from dataclasses import dataclass
 from functools import cache
 
 from describing import differences
-from edits import PROCESSES
-from support import HERE, _source_of, fresh
+from edits import outcomes_in
+from support import _source_of
 
 
 @dataclass(frozen=True)
@@ -69,9 +68,4 @@ def _test(function, files, changes, held, in_fresh, kept, options):
 @cache
 def outcomes_of(name, folder):
     """Run all changes of the test module `name` in processes that share a database; return `{process: {test: result}}`."""
-    cases = {key: vars_of(test.case) for key, test in vars(sys.modules[name]).items() if hasattr(test, "case")}
-    return {process: fresh(process, str(folder), cases, program=str(HERE / "mounted.py")) for process in PROCESSES}
-
-
-def vars_of(case):
-    return {name: getattr(case, name) for name in Case.__dataclass_fields__}
+    return outcomes_in(name, folder, "case", "mounted.py")
