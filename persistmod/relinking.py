@@ -53,7 +53,9 @@ class Relinker:
         self.namespaces = namespaces
         stands_for.update({key: live for key, (scratch, live) in namespaces.items()})
         self._pending: deque[Callable[[], None]] = deque()
-        self._seen: set[int] = set()
+        # A class puts its own namespace in order: what is written past it stays unseen by CPython's cache of methods, which owns nothing.
+        classes = [value for value in made.values() if issubclass(type(value), type)]
+        self._seen = {id(namespace) for cls in classes for namespace in gc.get_referents(cls.__dict__)}
         self._keep = Notes()  # ids must stay taken
 
     def resolve(self, value: Any) -> Any:

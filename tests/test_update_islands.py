@@ -182,6 +182,27 @@ def test_entries_without_a_name_come_once_if_they_are_built_alike(m, held):
     assert guestbook.LISTS["foreign"] == [m.foreign] and m.foreign.n == 2
 
 
+SUPERSEDED = """
+import guestbook
+class A(dict):
+    def f(self): return {0}
+    def __getitem__(self, key): return self.f()
+def keep(cls):
+    yield cls
+A.f, A()[1]
+guestbook.LISTS["superseded"].append(keep(A))
+"""
+
+
+@edit(SUPERSEDED.format(1), SUPERSEDED.format(2), held="a = m.A()", fresh=False)
+def test_superseded_class_has_what_its_namespace_says(m, held):
+    import guestbook
+
+    cls = next(guestbook.LISTS["superseded"].pop())
+    assert cls.__getitem__ is vars(cls)["__getitem__"] and cls.f is vars(cls)["f"]  # not what CPython's cache of methods knew before
+    assert cls()[1] == m.A()[1] == held.a[1] == 2
+
+
 def test_scan_writes_into_holders_alone(tmp_path, monkeypatch):
     written = []
 
