@@ -105,6 +105,7 @@ class DefinitionWalker(Walker):
         """Write a BUILD, which sets attributes in `__dict__`, then those of the second dictionary one by one."""
         self.get(self.memo[id(value)])
         if attributes:
+            self.take_attributes(attributes)
             yield self.save_attributes(attributes, path)
         else:
             self.write(pickle.NONE)
@@ -122,7 +123,7 @@ class DefinitionWalker(Walker):
     def fill_cell(self, cell: types.CellType, path: Path) -> Steps:
         contents = functions.contents(cell)
         if contents:
-            yield from self.call_later("fill_cell", cell, contents, path)
+            yield from self.call_later("fill_cell", cell, contents, path, shared=True)
 
     # Classes
 

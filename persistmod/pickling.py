@@ -236,6 +236,7 @@ class Pickler(DefinitionWalker):
             self.waiting[2].append(self.fill_instance(value, raw, path))
 
     def fill_instance(self, value: Any, raw: classes.Raw, path: Path) -> Steps:
+        self.take_attributes(raw.attributes)
         for attributes, slots in classes.parts(raw, type(value)):
             yield from self.call_later("fill_instance", value, (attributes, slots), path)
         self.under_way.discard(id(value))
@@ -312,6 +313,7 @@ class Pickler(DefinitionWalker):
             self.write(pickle.TUPLE2 + pickle.REDUCE + POP)
             return
         if type(state) is dict:
+            self.take_attributes(state)
             yield self.save_attributes(state, path)
         else:
             yield state, path

@@ -28,6 +28,7 @@ class Walker(Writer):
         self.scope = scope
         self.waiting: tuple[deque[Steps], deque[Steps], deque[Steps]] = (deque(), deque(), deque())
         self.under_way: set[int] = set()
+        self.attributes: dict[int, dict[Any, Any]] = {}  # what was a `__dict__`, by id
 
     def run(self, steps: Steps) -> None:
         """Do `steps` and everything that they contain, in order, without recursion."""
@@ -74,14 +75,17 @@ class Walker(Writer):
         """Write what is neither an atom nor in the memo, or return the steps that do."""
         raise NotStorable(f"<{kind.__qualname__} object>")
 
-    def call_later(self, function: str, value: Any, arguments: tuple[Any, ...], path: Path) -> Steps:
-        """Write a call of a function of `rebuilding` with a memoized value and more; its result is dropped."""
+    def call_later(self, function: str, value: Any, arguments: tuple[Any, ...], path: Path, *, shared: bool = False) -> Steps:
+        """Write a call of a function of `rebuilding` with a memoized value and more; its result is dropped.
+
+        Dictionaries among the arguments exist for this call only, unless they are `shared`.
+        """
         self.keep.append(arguments)
         self.save_reference("persistmod.rebuilding", function)
         self.write(MARK)
         self.get(self.memo[id(value)])
         for argument in arguments:
-            if type(argument) is dict:
+            if type(argument) is dict and not shared:
                 yield self.save_attributes(argument, path)
             else:
                 yield argument, Path(path, ".")
@@ -97,6 +101,12 @@ class Walker(Writer):
             is_plain = type(name) is str and name.isidentifier()
             yield value, Path(path, f".{name}" if is_plain else (".__dict__[{}]", name))
         self.write(pickle.SETITEMS)
+
+    def take_attributes(self, attributes: dict[Any, Any]) -> None:
+        """Refuse a `__dict__` that something else has, too: each would have its own when it is loaded."""
+        if id(attributes) in self.memo or id(attributes) in self.attributes:
+            raise NotStorable(_SHARED_ATTRIBUTES)
+        self.attributes[id(attributes)] = attributes
 
     # Containers
 
@@ -123,6 +133,8 @@ class Walker(Writer):
         self.write(pickle.APPENDS)
 
     def save_dict(self, value: dict[Any, Any], path: Path) -> Steps:
+        if id(value) in self.attributes:
+            raise NotStorable(_SHARED_ATTRIBUTES)
         self.write(pickle.EMPTY_DICT)
         self.memoize(value)
         yield from self.set_items(value, list(value.items()), path)
@@ -217,3 +229,4 @@ def _rank(item: Any, memo: dict[int, int]) -> tuple[str, str, int]:
 
 
 _NOT_YET = 1 << 62
+_SHARED_ATTRIBUTES = "a __dict__ that two objects have, or something else refers to"

@@ -14,6 +14,27 @@ from persistmod import pickling
 from persistmod.scope import ModuleScope
 
 
+BORG = """
+    class Borg:
+        shared = {}
+        def __init__(self): self.__dict__ = self.shared
+    one = Borg()
+    two = Borg()
+"""
+
+
+@module(BORG, always="a __dict__ that two objects have, or something else refers to")
+def test_shared_attributes_of_instances(m):
+    m.one.x = 1
+    assert m.two.x == m.Borg.shared["x"] == 1
+
+
+@module("def f(): pass\nf.x = 1\nattributes = f.__dict__", always="a __dict__ that two objects have, or something else refers to")
+def test_attributes_of_a_function_under_a_name(m):
+    m.attributes["y"] = 2
+    assert (m.f.x, m.f.y) == (1, 2)
+
+
 @module("""
     l = [1, [2]]
     d = {"l": l, "k": {"l": l}}

@@ -17,6 +17,26 @@ def test_defaults_and_keyword_defaults_are_shared(m):
 
 
 @module("""
+    class Counter:
+        def __init__(self):
+            self.seen, self.names = {}, []
+            self.count = counting(self.seen, self.names)
+    def counting(seen, names):
+        def count(name):
+            seen[name] = seen.get(name, 0) + 1
+            names.append(name)
+        def look(): return seen
+        return count, look
+    counter = Counter()
+    counter.count[0]("a")
+""")
+def test_contents_of_a_cell_are_shared_with_others(m):
+    count, look = m.counter.count
+    count("a")
+    assert m.counter.seen == {"a": 2} and m.counter.seen is look() and m.counter.names == ["a", "a"]
+
+
+@module("""
     def make():
         n = 0
         def up():
