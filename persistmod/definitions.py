@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import pickle
 import types
+from collections import Counter
 from typing import Any
 
 from persistmod import classes, forwarding, functions
+from persistmod.errors import NotStorable
 from persistmod.opcodes import ATOM_WRITERS, MARK, POP
 from persistmod.state import Path, Scope
 from persistmod.walking import Steps, Walker
@@ -25,8 +27,15 @@ class DefinitionWalker(Walker):
         self.values: dict[int, Any] = {}
         self.temporary: set[int] = set()
         self.last: list[Steps] = []
+        self.begun: Counter[int] = Counter()
         # What waits for the state of a function, by its id: that may be under way for long, and others be drained meanwhile.
         self.unfilled: dict[int, list[Steps]] = {}
+
+    def begin(self, value: Any, problem: str) -> None:
+        """Count how often an object is begun before it is made; one that never will be is a NotStorable."""
+        self.begun[id(value)] += 1
+        if self.begun[id(value)] > _MAX_BEGUN:
+            raise NotStorable(problem)
 
     # Functions
 
@@ -46,6 +55,7 @@ class DefinitionWalker(Walker):
             self.get(self.memo[id(value)])
             return
         slots, attributes = self.state_of_function(value)
+        self.take_attributes(attributes)
         defaults = slots.pop("__defaults__") if is_flat(slots.get("__defaults__")) else None
         yield self.create_function(value, defaults, path)
         if slots or attributes:
@@ -105,7 +115,6 @@ class DefinitionWalker(Walker):
         """Write a BUILD, which sets attributes in `__dict__`, then those of the second dictionary one by one."""
         self.get(self.memo[id(value)])
         if attributes:
-            self.take_attributes(attributes)
             yield self.save_attributes(attributes, path)
         else:
             self.write(pickle.NONE)
@@ -128,6 +137,7 @@ class DefinitionWalker(Walker):
     # Classes
 
     def save_class(self, value: type, path: Path) -> Steps:
+        self.begin(value, f"the class {value.__qualname__}: it is needed to make itself, as its own metaclass is")
         shape = classes.shape(value)
         self.save_reference("persistmod.rebuilding", "new_class")
         self.write(MARK)
@@ -204,6 +214,10 @@ class DefinitionWalker(Walker):
             self.unfilled[id(function)].append(self.call_later("fill_holder", value, (added,), path))
         elif added:
             self.waiting[0].append(self.call_later("fill_holder", value, (added,), path))
+
+
+# Whatever refers back to an object is made between two of these, and then known.
+_MAX_BEGUN = 100
 
 
 def is_flat(value: Any) -> bool:

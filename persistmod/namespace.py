@@ -8,6 +8,7 @@ import types
 from typing import Any
 
 from persistmod.errors import InvalidNameError
+from persistmod.functions import contents
 
 
 def definitions(namespace: dict[str, Any], module: str) -> dict[str, Any]:
@@ -32,9 +33,24 @@ def is_definition(value: Any, namespace: dict[str, Any], module: str) -> bool:
     if issubclass(type(value), type):
         return is_declared(value, module, namespace) and type(getattr(value, "__name__", None)) is str
     if type(value) is types.FunctionType:
-        return value.__globals__ is namespace or is_declared(value, module, namespace)
+        return value.__globals__ is namespace or is_declared(value, module, namespace) or is_around(value, namespace)
     wrapped = callable(value) and vars_of(value).get("__wrapped__")
     return isinstance(wrapped, types.FunctionType) and is_declared(wrapped, module, namespace) and hasattr(value, "__name__")
+
+
+def is_around(value: Any, namespace: dict[str, Any], depth: int = 4) -> bool:
+    """Return whether a decorator of another module made a callable around a function of this one: it holds that in a cell or an attribute.
+
+    Decorators may stand on each other, `depth` of them.
+    """
+    is_function = type(value) is types.FunctionType
+    if is_function and value.__globals__ is namespace:
+        return False
+    inner = [held for cell in value.__closure__ or () for held in contents(cell)] if is_function else [*vars_of(value).values()]
+    inner = [held for held in inner if callable(held) and not issubclass(type(held), type)]
+    if any(type(held) is types.FunctionType and held.__globals__ is namespace for held in inner):
+        return True
+    return depth > 1 and any(is_around(held, namespace, depth - 1) for held in inner)
 
 
 CONTRIBUTES = "__contributes__"

@@ -26,7 +26,7 @@ import marshal
 import pickle
 import sys
 import types
-from collections import Counter, deque
+from collections import deque
 from collections.abc import Callable
 from typing import Any
 
@@ -61,7 +61,6 @@ class Pickler(DefinitionWalker):
         self.in_tables: set[int] = set()
         self.persistent: dict[str, Any] = {}
         self.places: list[tuple[int, Path]] = []
-        self.begun: Counter[int] = Counter()
         self.initial = {id(value): name for name, value in scope.import_attributes.items() if type(value) not in ATOMS}
 
     def dump(self) -> Dump:
@@ -231,12 +230,12 @@ class Pickler(DefinitionWalker):
             return
         self.write(pickle.TUPLE + pickle.REDUCE)
         self.memoize(value)
+        self.take_attributes(raw.attributes)
         if raw.attributes or raw.slots or raw.fill:
             self.under_way.add(id(value))
             self.waiting[2].append(self.fill_instance(value, raw, path))
 
     def fill_instance(self, value: Any, raw: classes.Raw, path: Path) -> Steps:
-        self.take_attributes(raw.attributes)
         for attributes, slots in classes.parts(raw, type(value)):
             yield from self.call_later("fill_instance", value, (attributes, slots), path)
         self.under_way.discard(id(value))
@@ -267,9 +266,7 @@ class Pickler(DefinitionWalker):
         """An object of another module, as its reducer says (`object.__reduce__` in the Python documentation)."""
         if isinstance(reduction, str):
             raise NotStorable(f"it: its reducer names the global {reduction!r}, where it is not found")
-        self.begun[id(value)] += 1
-        if self.begun[id(value)] > _MAX_BEGUN:
-            raise NotStorable(f"it: its reducer needs the {type(value).__qualname__} itself before it is made")
+        self.begin(value, f"it: its reducer needs the {type(value).__qualname__} itself before it is made")
         self.keep_temporary(reduction)
         parts: list[Any] = [*reduction, *[None] * (6 - len(reduction))]
         function, arguments, state, items, pairs, setter = parts
@@ -323,9 +320,6 @@ class Pickler(DefinitionWalker):
 
 # The tuple that holds it, the variable of the loop, the argument of getrefcount.
 _REFERENCES_OF_A_TEMPORARY = 3
-
-# How often an object may be begun before it is made: whatever refers back to it is made between two of these, and then known.
-_MAX_BEGUN = 100
 
 _Writer = Callable[[Pickler, Any, Path], Any]
 

@@ -102,6 +102,8 @@ class Planner(Values):
         if name == "__doc__" or partner is not MISSING or self._is_definition(new) or self._is_definition(current):
             if name == "__doc__" or self.edit.affects(name):
                 self._rebind(name, new)
+            elif partner is MISSING:
+                self.with_live.is_same(new, current)  # which notes the functions in it that have moved
             return
         self.plan_value(name, new, current, lambda base: base[name], lambda value: self._rebind(name, value))
 

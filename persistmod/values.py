@@ -20,7 +20,7 @@ from persistmod.changes import Changes
 from persistmod.deciding import CONTAINERS, Decider, FindBase, Neighbours
 from persistmod.dependence import Edit
 from persistmod.merging import MISSING
-from persistmod.namespace import is_declared, vars_of
+from persistmod.namespace import is_around, is_declared, vars_of
 from persistmod.pairing import Pairing, pair
 from persistmod.plans import Step
 from persistmod.typeflags import has_attributes, static_base
@@ -86,16 +86,21 @@ class Values(Decider):
         """Let the live object stand for the new one, if the body made that and it is of the same kind; definitions have been paired."""
         if id(new) in self._paths:
             return
-        if (id(new) in self.made or type(new) is object) and self._type(new) is type(current) and id(new) not in self.changes.stands_for:
+        if (id(new) in self.made or type(new) is object) and self._is_alike(new, current) and id(new) not in self.changes.stands_for:
             self.changes.stands_for[id(new)] = current
             self._standing.add(id(current))
 
-    def _type(self, new: Any) -> Any:
-        return self.pairing.partner.get(id(type(new)), type(new))
+    def _is_alike(self, new: Any, current: Any) -> bool:
+        """Return whether a new and a live object are of one class, of this module, of one that is updated with it, or of another."""
+        kind = type(new)
+        if self.pairing.partner.get(id(kind), kind) is type(current):
+            return True
+        name = self._neighbours.new.get(id(kind))
+        return name is not None and name == self._neighbours.live.get(id(type(current)))
 
     def _refill(self, path: str, new: Any, current: Any, base: Find) -> bool:
         """Have a live container or instance take the contents of the new one, so that its holders follow."""
-        if self._type(new) is not type(current) or id(new) not in self.made or id(new) in self.changes.stands_for:
+        if not self._is_alike(new, current) or id(new) not in self.made or id(new) in self.changes.stands_for:
             return False
         if self._is_apart(path):
             return False
@@ -122,7 +127,8 @@ class Values(Decider):
     def _is_refillable(self, new: Any, current: Any) -> bool:
         """Return whether all that two instances differ in are attributes, slots and the contents of a container."""
         kind = type(current)
-        if not is_declared(kind, self.module, self.live) or issubclass(kind, type):
+        is_around_own = callable(current) and classes.is_made_in_python(kind) and is_around(current, self.live)
+        if not (is_declared(kind, self.module, self.live) or is_around_own) or issubclass(kind, type):
             return False
         base: Any = static_base(kind)
         if base in classes.BY_VALUE:
@@ -142,7 +148,7 @@ class Values(Decider):
             if id(after) in seen or id(after) not in self.made or not has_attributes(type(after)):
                 continue
             seen.add(id(after))
-            if self._type(after) is type(before):
+            if self._is_alike(after, before):
                 if after is not new and id(before) not in taken:
                     taken.add(id(before))
                     yield after, before
@@ -162,7 +168,7 @@ class Values(Decider):
     def _is_merged(self, new: Any, current: Any) -> bool:
         kind = type(current)
         is_data = id(new) in self.made and has_attributes(type(new)) and id(new) not in self._paths
-        return is_data and self._type(new) is kind and not classes.is_persistent(kind) and id(current) not in self._merged_into
+        return is_data and self._is_alike(new, current) and not classes.is_persistent(kind) and id(current) not in self._merged_into
 
     def _merge_attributes(self, path: str, new: Any, current: Any, base: Find) -> None:
         """Have a live instance take what statements that have changed made of the new one."""
@@ -189,7 +195,7 @@ class Values(Decider):
             is_wanted = self.edit.affects(path) or (self.edit.touches(path) and is_unknown and self.with_base() is not None)
         else:  # what no statement binds, and nobody has changed since the last run, is what the new run makes
             is_open = self.edit.touches(path) and path not in self.edit.bound and not is_unknown
-            is_plain = not (has_attributes(type(new)) or type(new) in CONTAINERS) or self._type(new) is not type(held)
+            is_plain = not (has_attributes(type(new)) or type(new) in CONTAINERS) or not self._is_alike(new, held)
             is_wanted = is_open and is_plain and self._is_new(new, held, base)
         if is_wanted:
             self.taken.append(path)

@@ -54,3 +54,22 @@ def choose(function):
 def overloads(function):
     """Return what `typing.overload` keeps for a function."""
     return typing.get_overloads(function)
+
+
+def counted(function):
+    """Decorate a function with one that says nothing of it."""
+
+    def wrapper(*arguments):
+        return "counted", function(*arguments)
+
+    return wrapper
+
+
+class Entry:
+    """A decorator whose instances call the function."""
+
+    def __init__(self, function):
+        self.function = function
+
+    def __call__(self, *arguments):
+        return "entry", self.function(*arguments)

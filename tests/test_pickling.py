@@ -13,7 +13,6 @@ from support import module, modules
 from persistmod import pickling
 from persistmod.scope import ModuleScope
 
-
 BORG = """
     class Borg:
         shared = {}

@@ -785,3 +785,16 @@ if sys.version_info >= (3, 13):
         assert t.__default__ is int and p.__default__ == [int] and m.Many.__type_params__[0].has_default()
         assert m.Alias.__type_params__[0].__default__ is str and m.f.__type_params__[0].__default__ is bool
         assert m.Ruled.__type_params__[0].__default__ is m.rule and type(m.rule) is m.Rule
+
+
+@module("""
+    class Sentinel(type):
+        def __repr__(self): return self.__name__
+    def sentinel(name):
+        cls = Sentinel(name, (Sentinel,), {})
+        cls.__class__ = cls
+        return cls
+    END = sentinel("END")
+""", always="it is needed to make itself, as its own metaclass is")
+def test_class_that_is_its_own_metaclass(m):
+    assert type(m.END) is m.END and repr(m.END) == "END"

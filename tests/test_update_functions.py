@@ -398,3 +398,32 @@ def test_singledispatch_takes_what_clients_register_later(m, held):
 )
 def test_keyword_default_of_a_wrapped_function(m, held):
     assert held.inner(1) == 2 and held.inner is m.f.__wrapped__
+
+
+DECORATED = """
+from guestbook import Entry, counted
+@counted
+def f(): return {0}
+@Entry
+def g(): return {0}
+@counted
+@Entry
+def h(): return {0}
+class C:
+    @counted
+    def f(self): return {0}
+"""
+
+
+@edit(DECORATED.format(1), DECORATED.format(2), held="fs = m.f, m.g, m.h; method = m.C().f")
+def test_what_decorators_of_another_module_made_runs_the_new_code(m, held):
+    assert (m.f(), m.g(), m.h()) == (("counted", 2), ("entry", 2), ("counted", ("entry", 2)))
+    assert all(one is other for one, other in zip(held.fs, (m.f, m.g, m.h), strict=True))
+    assert held.method() == m.C().f() == ("counted", 2)
+
+
+@edit(DECORATED.format(1), "# a line\n" + DECORATED.format(1), held="fs = m.f, m.g, m.h")
+def test_functions_inside_what_decorators_of_another_module_made_move(m, held):
+    functions = [m.f.__closure__[0].cell_contents, m.g.function, m.h.__closure__[0].cell_contents.function]
+    assert [function.__code__.co_firstlineno for function in functions] == [4, 6, 8]
+    assert held.fs[0] is m.f
