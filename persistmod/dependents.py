@@ -14,6 +14,7 @@ from dataclasses import dataclass, replace
 from persistmod import dependence
 from persistmod.dependence import Edit
 from persistmod.source import Body, ImportStatement, import_statements
+from persistmod.statements import statements
 
 Names = frozenset[str]
 
@@ -112,7 +113,7 @@ def to_run_again(texts: Mapping[str, Text], in_place: bool = True, come: Collect
         for name in same:
             text = texts[name]
             names = _imported(text, exchanged, modules=False) | _imported(text, new)
-            if name in found or names or _imported(text, affected) & dependence.reads_now(dependence.statements(text.before)):
+            if name in found or names or _imported(text, affected) & dependence.reads_now(statements(text.before)):
                 found.add(name)
                 bound = frozenset(bound for statement in text.imports for bound, attribute in statement.bound)
                 exchanged[name] = names | (affected[name] - kept(text) - bound)
@@ -128,13 +129,13 @@ def _passing_on(texts: Mapping[str, Text], affected: Mapping[str, Names], found:
     imported = {name: _imported(text, affected) for name, text in texts.items() if text.before == text.body.text and name not in found}
     passing = {name: names for name, names in imported.items() if names}
     running = [text for name, text in texts.items() if passing and (name in found or text.before != text.body.text)]
-    read = [(text, dependence.reads_now(dependence.statements(text.body.text))) for text in running]
+    read = [(text, dependence.reads_now(statements(text.body.text))) for text in running]
     return {name for name, names in passing.items() if any(_imported(text, {name: names}) & now for text, now in read)}
 
 
 def _kept(text: Text) -> Names:
     """Return the names of definitions that were there: these objects stay."""
-    before, after = dependence.statements(text.before), dependence.statements(text.body.text)
+    before, after = statements(text.before), statements(text.body.text)
     return dependence.definitions_of(before) & dependence.definitions_of(after)
 
 

@@ -20,7 +20,7 @@ from typing import Any, Protocol
 from ZODB.serialize import referencesf
 from ZODB.utils import oid_repr, z64
 
-from persistmod import contributing, dependence, holders, journal, livedata, loading
+from persistmod import contributing, holders, journal, livedata, loading
 from persistmod.defined import Definitions
 from persistmod.following import LOG_LENGTH, Version
 from persistmod.namespace import vars_of
@@ -28,6 +28,7 @@ from persistmod.opcodes import ATOMS
 from persistmod.pairing import core_of
 from persistmod.proving import Progress
 from persistmod.records import PersistentModule
+from persistmod.statements import statements
 from persistmod.writes import Writes
 
 
@@ -152,7 +153,7 @@ def _modules_by_name(registry: Leaking, leaking: list[PersistentModule]) -> dict
     found: dict[tuple[str, str], list[str]] = defaultdict(list)
     wanted = {record.name: record.leaks.keys() for record in leaking}
     for record in leaking:
-        read = frozenset().union(*(statement.reads for statement in dependence.statements(record.source)))
+        read = frozenset().union(*(statement.reads for statement in statements(record.source)))
         for name in record.leaks.keys() & read:
             found[record.name, name].append(record.name)
     for record in map(registry.__getitem__, registry):

@@ -10,8 +10,9 @@ from __future__ import annotations
 
 import types
 
-from persistmod.dependence import WILD, Edit, statements
+from persistmod.dependence import WILD, Edit
 from persistmod.source import Body, common_lines
+from persistmod.statements import statements
 
 Places = tuple[tuple[int, int], ...]
 

@@ -323,3 +323,25 @@ def test_what_left_a_source_with_a_module_that_it_came_from_is_no_obstacle(datab
         update(registry, a="def h(): return 3\n", b=None)
         assert {"Base", "f", "g"} <= set(registry["pack.a"].leaks) and held() == 1
     assert database.run("import pack.a as a; print(a.h(), hasattr(a, 'g'), hasattr(a, 'f'))") == f"3 {is_there} False\n"
+
+
+DECORATORS = """
+def around(f):
+    def wrapper(): return f(), {0}
+    return wrapper
+class Around:
+    def __init__(self, f): self.f = f
+    def __call__(self): return self.f(), {0}
+"""
+DECORATED = "from .tools import Around, around\n@around\ndef f(): return {0}\n@Around\ndef g(): return {0}\n"
+
+
+@pytest.mark.parametrize(("tools", "user"), [(1, 2), (2, 1), (2, 2)])
+def test_what_a_decorator_of_another_module_made_follows_both(database, tools, user):
+    with database.open() as registry:
+        update(registry, _="", tools=DECORATORS.format(1), user=DECORATED.format(1))
+        held = [sys.modules["pack.user"].f, sys.modules["pack.user"].g]
+        update(registry, tools=DECORATORS.format(tools), user=DECORATED.format(user))
+        pack = sys.modules["pack.user"]
+        assert [call() for call in held] == [pack.f(), pack.g()] == [(user, tools)] * 2
+    assert database.run("from pack.user import f, g; print(f(), g())") == f"{(user, tools)} {(user, tools)}\n"
