@@ -53,9 +53,10 @@ class Relinker:
         self.namespaces = namespaces
         stands_for.update({key: live for key, (scratch, live) in namespaces.items()})
         self._pending: deque[Callable[[], None]] = deque()
-        # A class puts its own namespace in order: what is written past it stays unseen by CPython's cache of methods, which owns nothing.
+        self._seen: set[int] = set()
+        # What is written past a class stays unseen by CPython's cache of methods, which owns nothing.
         classes = [value for value in made.values() if issubclass(type(value), type)]
-        self._seen = {id(namespace) for cls in classes for namespace in gc.get_referents(cls.__dict__)}
+        self._class_of = {id(namespace): cls for cls in classes for namespace in gc.get_referents(cls.__dict__)}
         self._keep = Notes()  # ids must stay taken
 
     def resolve(self, value: Any) -> Any:
@@ -86,7 +87,9 @@ class Relinker:
         if kind is tuple or kind is frozenset:
             return self._immutable(value, kind)
         self._seen.add(id(value))
-        if kind in _IN_PLACE:
+        if id(value) in self._class_of:
+            self._pending.append(lambda: self._namespace(self._class_of[id(value)]))
+        elif kind in _IN_PLACE:
             self._pending.append(lambda: _IN_PLACE[kind](self, value))
         elif issubclass(kind, type):
             self._pending.append(lambda: self._class(value))
@@ -212,6 +215,9 @@ class Relinker:
         bases = tuple(self.resolve(base) for base in cls.__bases__)
         if any(base is not before for base, before in zip(bases, cls.__bases__, strict=True)):
             type.__dict__["__bases__"].__set__(cls, bases)
+        self._namespace(cls)
+
+    def _namespace(self, cls: type) -> None:
         for name, value in list(cls.__dict__.items()):
             resolved = self.resolve(value)
             if resolved is not value:

@@ -249,7 +249,9 @@ def _texts(targets: Iterable[Target]) -> dict[str, Text]:
     texts = {}
     for target in targets:
         record = target.record
-        texts[record.name] = Text(record.package, record.source, target.body, vars(target.module).keys())
+        leaks = {name: record.leaks[name].texts.get(name, "") for name in sorted(record.leaks.keys() & target.body.slices.keys())}
+        before = "\n".join((record.source, *leaks.values()))  # what comes back is compared with what it was
+        texts[record.name] = Text(record.package, before, target.body, vars(target.module).keys())
     return texts
 
 

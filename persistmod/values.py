@@ -21,7 +21,7 @@ from persistmod.deciding import CONTAINERS, Decider, FindBase, Neighbours
 from persistmod.dependence import Edit
 from persistmod.merging import MISSING
 from persistmod.namespace import is_around, is_declared, vars_of
-from persistmod.pairing import Pairing, pair
+from persistmod.pairing import Pairing, layout_difference, pair
 from persistmod.plans import Step
 from persistmod.typeflags import has_attributes, static_base
 
@@ -96,7 +96,8 @@ class Values(Decider):
         if self.pairing.partner.get(id(kind), kind) is type(current):
             return True
         name = self._neighbours.new.get(id(kind))
-        return name is not None and name == self._neighbours.live.get(id(type(current)))
+        is_paired = name is not None and id(kind) not in self._paths and name == self._neighbours.live.get(id(type(current)))
+        return is_paired and layout_difference(type(current), kind, True) is None
 
     def _refill(self, path: str, new: Any, current: Any, base: Find) -> bool:
         """Have a live container or instance take the contents of the new one, so that its holders follow."""

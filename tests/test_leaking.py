@@ -158,3 +158,15 @@ def test_fresh_process_has_what_left_and_its_own_globals(database, registry):
     print(sorted(leaked.name for leaked in registry.leaks()))
     """
     assert database.run(program) == f"1 4 True {{'a': 1}} <shop.Plain \n{NAMES}\n"
+
+
+def test_class_that_returns_has_nothing_of_the_version_that_left_but_what_clients_gave_it(registry):
+    before = "class P: pass\nclass A(P):\n    x = y = 1\n    def old(self): return 1\n    def f(self): return 1\n"
+    after = "class O: pass\nclass A(O):\n    x = 2\n    def f(self): return 2\n"
+    shop = sys.modules["shop"]
+    registry.update("shop", before)
+    held, shop.A.client = shop.A(), True
+    registry.update("shop", "")
+    registry.update("shop", after)
+    assert type(held) is shop.A and held.f() == held.x == 2 and held.client and isinstance(held, shop.O)
+    assert not hasattr(held, "y") and not hasattr(held, "old")
