@@ -15,7 +15,7 @@ committed since, as a server would.
 """
 
 import ast
-import multiprocessing
+import multiprocessing.popen_forkserver  # else a test imports it, which is forgotten with the server that it has started
 import pickle
 import shutil
 import sys
