@@ -530,12 +530,18 @@ print(f())
     assert Database(tmp_path).run(program, str(folder), hook=False) == "5\n"
 
 
+@contextlib.contextmanager
 def spawn(tmp_path, *arguments):
+    """Run persistmod as a process, which ends with the `with` block if not before."""
     environment = {**os.environ, "PYTHONPATH": ROOT, "PYTHONDONTWRITEBYTECODE": "1"}
-    return subprocess.Popen(
+    with subprocess.Popen(
         [sys.executable, "-m", "persistmod", *arguments], cwd=tmp_path, env=environment, text=True, stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
-    )  # fmt: skip
+    ) as process:  # fmt: skip
+        try:
+            yield process
+        finally:
+            process.kill()
 
 
 def test_command_follows_until_it_is_interrupted(tmp_path, folder):
