@@ -20,7 +20,9 @@ types: $(INSTALLED)
 	$(BIN)/mypy --no-error-summary
 
 # In two processes at a time: what is tested takes one core, and one thread, each.
+# Hundreds of processes import persistmod, where it may be that Python is told to write no bytecode: it is written once, before.
 tests: $(INSTALLED) $(SERVERS)
+	$(BIN)/python -m compileall -q persistmod benchmarks
 	$(MAKE) --no-print-directory --jobs=2 tests-of-processes other-tests tests-of-updates quick-real-tests
 
 UPDATES := $(wildcard tests/test_update_*.py)

@@ -15,20 +15,30 @@ committed since, as a server would.
 """
 
 import ast
-import multiprocessing
+import multiprocessing.popen_forkserver  # else a test imports it, which is forgotten with the server that it has started
 import pickle
 import shutil
 import sys
 import traceback
 import warnings
 from contextlib import ExitStack, closing
-from functools import cached_property
 from pathlib import Path
 
 import pytest
 
-_PRELOADED = ["nodes", "persistmod.cli", "zodburi.resolvers", "relstorage.zodburi_resolver",
-              "relstorage.adapters.postgresql", "relstorage.adapters.sqlite"]  # fmt: skip
+_PRELOADED = ["pytest", "persistmod.cli", "zodburi.resolvers", "psycopg2", "relstorage.zodburi_resolver",
+              "relstorage.adapters.postgresql", "relstorage.adapters.sqlite.adapter"]  # fmt: skip
+
+
+def forked(target, *arguments):
+    """Start a process from one that has imported what opens a database; return it, and the pipe of which `target` gets the other end."""
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(_PRELOADED)
+    pipe, end = context.Pipe()
+    process = context.Process(target=target, args=(end, *arguments), daemon=True)
+    process.start()
+    end.close()
+    return process, pipe
 
 
 class NodeError(Exception):
@@ -38,11 +48,8 @@ class NodeError(Exception):
 class Node:
     """A process with a database open, or one that has not opened any, for `uri` None."""
 
-    def __init__(self, context, uri, options=None, original=None):
-        self._pipe, end = context.Pipe()
-        self._process = context.Process(target=_serve, args=(end, uri, options or {}, original), daemon=True)
-        self._process.start()
-        end.close()
+    def __init__(self, uri, options=None, original=None):
+        self._process, self._pipe = forked(_serve, uri, options or {}, original)
 
     def __call__(self, step, **names):
         """Do a step and return its value, or raise what it raised."""
@@ -84,18 +91,12 @@ class Nodes:
         self._folder = folder
         self._copies = 0
 
-    @cached_property
-    def _context(self):
-        context = multiprocessing.get_context("forkserver")
-        context.set_forkserver_preload(_PRELOADED)
-        return context
-
     def __call__(self, uri=None, **options):
         """Start a process that opens a database."""
         original = None
         if uri is not None and "://" not in uri and self._is_open(uri):
             original, uri = uri, self._copy(uri)
-        node = Node(self._context, uri, options, original)
+        node = Node(uri, options, original)
         self._stack.callback(node.close)
         node("None")
         return node

@@ -1,27 +1,17 @@
-"""Processes that tests talk to: one runs what it is sent, and answers with what became of it."""
+"""Processes that tests talk to: one runs what it is sent, and answers with what became of it. They are forked, as `nodes` says."""
 
 import json
 import os
-import subprocess
 import sys
 import textwrap
+import threading
+import time
+import traceback
 
-from processes import ROOT
+import transaction
+from nodes import forked
 
-_LOOP = """
-import json, sys, threading, time, traceback
-import persistmod, transaction
-answers, sys.stdout = sys.stdout, sys.stderr
-here = {"sys": sys, "threading": threading, "time": time, "persistmod": persistmod, "transaction": transaction}
-for line in sys.stdin:
-    try:
-        exec(compile(json.loads(line), "<sent>", "exec"), here)
-        answer = {"result": here.pop("result", None)}
-    except BaseException as error:
-        answer = {"error": type(error).__name__, "message": str(error), "trace": traceback.format_exc()}
-    answers.write(json.dumps(answer) + "\\n")
-    answers.flush()
-"""
+import persistmod
 
 SERVE = """
 db = persistmod.open_db({uri!r})
@@ -48,22 +38,16 @@ class RemoteError(Exception):
 class Remote:
     """A process that runs what it is sent, in one namespace; a context manager that ends it."""
 
-    def __init__(self, python=sys.executable, **environment):
-        kept = {name: value for name, value in os.environ.items() if not name.startswith("PYTHON")}
-        kept |= {"PYTHONPATH": ROOT, "PYTHONDONTWRITEBYTECODE": "1", **environment}
-        self.process = subprocess.Popen([python, "-c", _LOOP], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=kept)
+    def __init__(self):
+        self._process, self._pipe = forked(_run)
 
     def send(self, code):
         """Have the process run code; `answer` gives what became of it."""
-        self.process.stdin.write(json.dumps(textwrap.dedent(code)) + "\n")
-        self.process.stdin.flush()
+        self._pipe.send(textwrap.dedent(code))
 
     def answer(self):
         """Return what the code bound to `result`; RemoteError if it raised, EOFError if the process is gone."""
-        line = self.process.stdout.readline()
-        if not line:
-            raise EOFError(f"the process is gone, with status {self.process.wait()}")
-        answer = json.loads(line)
+        answer = json.loads(self._pipe.recv())
         if "error" in answer:
             raise RemoteError(answer)
         return answer["result"]
@@ -72,22 +56,40 @@ class Remote:
         self.send(code)
         return self.answer()
 
+    def signal(self, number):
+        os.kill(self._process.pid, number)
+
     def kill(self):
         """End the process as a power cut does."""
-        self.process.kill()
-        self.process.wait()
+        self._process.kill()
+        self._process.join()
 
     def __enter__(self):
         return self
 
     def __exit__(self, *exception):
-        if self.process.poll() is None:
-            self.process.stdin.close()
-            try:
-                self.process.wait(20)
-            except subprocess.TimeoutExpired:
-                self.kill()
-        self.process.stdout.close()
+        self._pipe.close()
+        self._process.join(20)
+        self.kill()
+
+
+def _run(pipe):
+    """Run what comes through a pipe, until that is closed."""
+    namespace = {"sys": sys, "threading": threading, "time": time, "persistmod": persistmod, "transaction": transaction}
+    while (code := _received(pipe)) is not None:
+        try:
+            exec(compile(code, "<sent>", "exec"), namespace)
+            answer = {"result": namespace.pop("result", None)}
+        except BaseException as error:
+            answer = {"error": type(error).__name__, "message": str(error), "trace": traceback.format_exc()}
+        pipe.send(json.dumps(answer))
+
+
+def _received(pipe):
+    try:
+        return pipe.recv()
+    except EOFError:
+        return None
 
 
 def serving(uri, **options):

@@ -209,11 +209,11 @@ def test_stopped_process(kind, storage_uri):
         for server in (stopped, other):
             server(HOLD)
             assert server(SEE.format(version=1)) == [1]
-        stopped.process.send_signal(signal.SIGSTOP)
+        stopped.signal(signal.SIGSTOP)
         for version in (2, 3):
             assert killer.run("deploy_next") == [[version - 1], [version]]
             assert other(SEE.format(version=version)) == [version]
-        stopped.process.send_signal(signal.SIGCONT)
+        stopped.signal(signal.SIGCONT)
         assert stopped("result = killing.seen(connection.root())") == [1]
         assert stopped(SEE.format(version=3)) == [3]
 

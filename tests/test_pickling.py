@@ -391,15 +391,15 @@ def test_module_attributes_and_order(m):
         def __init__(self, next): self.next = next
     kinds = [lambda v: [v], lambda v: {"k": v}, lambda v: (v,), Node, Slotted, lambda v: (lambda: v)]
     mixed = None
-    for level in range(100_000): mixed = kinds[level % 6](mixed)
-    big = {f"key {i}": i for i in range(100_000)}
+    for level in range(10_000): mixed = kinds[level % 6](mixed)
+    big = {f"key {i}": i for i in range(10_000)}
 """)
 def test_deep_and_large_data(m):
     steps = [lambda v: v[0], lambda v: v["k"], lambda v: v[0], lambda v: v.next, lambda v: v.next, lambda v: v()]
     value = m.mixed
-    for level in reversed(range(100_000)):
+    for level in reversed(range(10_000)):
         value = steps[level % 6](value)
-    assert value is None and len(m.big) == 100_000
+    assert value is None and len(m.big) == 10_000
 
 
 # Random graphs: nodes are containers whose items are atoms or, by number, any of the nodes.

@@ -11,6 +11,7 @@ import shutil
 import subprocess
 import sys
 import venv
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -113,12 +114,25 @@ transaction.commit()
 """
 
 
+@pytest.fixture(scope="module")
+def bytecode(tmp_path_factory):
+    """Give the environment in which each Python compiles only once what all of its processes import."""
+    return {"PYTHONPYCACHEPREFIX": str(tmp_path_factory.mktemp("bytecode")), "PYTHONDONTWRITEBYTECODE": ""}
+
+
 @pytest.fixture
-def database(tmp_path):
-    """A database with modules stored by the running Python."""
+def empty(tmp_path, bytecode):
+    """A database without modules."""
     database = Database(tmp_path)
-    assert database.add(shop=SOURCE, always=ALWAYS) == {"shop": "once", "always": "always"}
+    database.run = partial(database.run, environment=bytecode)
     return database
+
+
+@pytest.fixture
+def database(empty):
+    """A database with modules stored by the running Python."""
+    assert empty.add(shop=SOURCE, always=ALWAYS) == {"shop": "once", "always": "always"}
+    return empty
 
 
 def tags_of(database):
@@ -141,15 +155,14 @@ def test_each_python_runs_from_source_once_and_then_from_its_own_image(database,
 
 
 @pytest.mark.parametrize("variant", VARIANTS)
-def test_stored_by_another_python_it_loads_here(tmp_path, variant):
+def test_stored_by_another_python_it_loads_here(empty, variant):
     python, options = VARIANTS[variant]
-    database = Database(tmp_path)
     store = f"registry.add('shop', {SOURCE!r})\nregistry.add('always', {ALWAYS!r})\ntransaction.commit()"
-    database.run(store, python=python, options=options)
-    before = tags_of(database)["shop"]
-    database.run(USE)
-    assert tags_of(database)["shop"] == tuple(sorted((*before, current_tag())))
-    database.run(USE, python=python, options=options)
+    empty.run(store, python=python, options=options)
+    before = tags_of(empty)["shop"]
+    empty.run(USE)
+    assert tags_of(empty)["shop"] == tuple(sorted((*before, current_tag())))
+    empty.run(USE, python=python, options=options)
 
 
 def test_all_pythons_one_after_the_other_keep_their_images(database):
@@ -225,7 +238,7 @@ def test_interpreters_of_this_run_are_named(capsys):
         print(f"\npythons: {RUNNING} and {', '.join(VARIANTS)}")
 
 
-def test_command_line_works_on_a_database_of_another_python(database):
+def test_command_line_works_on_a_database_of_another_python(database, bytecode):
     for python, options in VARIANTS.values():
-        output = run_python(python, *options, "-m", "persistmod", "--db", database.path, "ls")
+        output = run_python(python, *options, "-m", "persistmod", "--db", database.path, "ls", environment=bytecode)
         assert output.split() == ["always", "shop"]

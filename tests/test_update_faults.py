@@ -211,15 +211,16 @@ UPDATES = {
 }
 
 
+@pytest.mark.parametrize("part", [10, pytest.param(1, marks=pytest.mark.long)])
 @pytest.mark.parametrize("error", [Fault, KeyboardInterrupt])
 @pytest.mark.parametrize("kind", UPDATES)
-def test_failing_write_leaves_nothing(app, monkeypatch, kind, error):
-    """Each combination has other writes fail, and the last ones, which are those of the records."""
+def test_failing_write_leaves_nothing(app, monkeypatch, kind, error, part):
+    """Each combination has other writes fail, one of so many parts of all, and the last ones, which are those of the records."""
     kinds = [*UPDATES]
     count = count_writes(lambda: UPDATES[kind](app), monkeypatch)
     first = kinds.index(kind) * 2 + (error is Fault)
     before = snapshots.take(NAMES, app._p_jar)
-    for number in (*range(first, count - 2, 2 * len(kinds) * 5), count - 2, count - 1):
+    for number in (*range(first, count - 2, 2 * len(kinds) * part), count - 2, count - 1):
         with monkeypatch.context() as patch:
             patch.setattr(Writes, "before_write", fail_before(number, error))
             try:

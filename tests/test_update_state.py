@@ -1,5 +1,6 @@
 """Runtime state in updates: base, current and new are merged; what no edit concerns stays as it became."""
 
+import pytest
 from edits import edit
 from processes import Database
 
@@ -449,12 +450,22 @@ def test_equal_items_are_counted(m, held):
 
 
 @edit(
-    NUMBERS.format(20000, "(n, [n])"), NUMBERS.format(20001, "(n, [n])"),
+    NUMBERS.format(2000, "(n, [n])"), NUMBERS.format(2001, "(n, [n])"),
     held="table = m.table; table.append('mine')", kept=True, fresh=False,
 )
 def test_merge_of_a_large_table(m, held):
-    assert held.table is m.table and m.table[-2:] == ["mine", (20000, [20000])] and len(m.table) == 20002
+    assert held.table is m.table and m.table[-2:] == ["mine", (2000, [2000])] and len(m.table) == 2002
     m.table.clear()
+
+
+@pytest.mark.long
+def test_merge_of_a_larger_table(tmp_path):
+    with Database(tmp_path).open() as registry:
+        module = registry.add("shop", NUMBERS.format(20000, "(n, [n])")).module
+        table = module.table
+        table.append("mine")
+        persistmod.update("shop", NUMBERS.format(20001, "(n, [n])"))
+        assert module.table is table and table[-2:] == ["mine", (20000, [20000])] and len(table) == 20002
 
 
 def test_plan_says_where_both_changed(tmp_path):

@@ -320,20 +320,28 @@ def test_links(registry, folder, tmp_path):
     assert done(swapped) == [("registry", "change", "b.py"), ("registry", "remove", "out.txt")]
 
 
-@pytest.mark.parametrize("make", [lambda folder: None, lambda folder: folder.mkdir()], ids=["gone", "empty"])
-def test_directory_that_vanishes_and_returns(registry, folder, tmp_path, make):
+def vanish_and_return(watched, make, files):
+    """Have something else, or nothing, in place of the directory; then the directory again, with other files. Return both batches."""
+    folder, away = watched.folder, watched.folder.with_name("away")
+
     def vanish():
-        folder.rename(tmp_path / "away")
+        folder.rename(away)
         make(folder)
 
     def come_back():
         shutil.rmtree(folder, ignore_errors=True)
-        (tmp_path / "away").rename(folder)
-        write(folder, {"b.py": "N = 2\n"})
+        away.rename(folder)
+        write(folder, files)
 
-    watched = Watched(registry, folder)
-    gone, still, back = watched.go(vanish, watched.idle, come_back)
-    assert isinstance(gone[0].trouble, persistmod.SyncError) and (still, gone[0].plan) == ([], None)
+    (gone,), still, back = watched.go(vanish, watched.idle, come_back)
+    assert (still, gone.plan) == ([], None)
+    return gone, back
+
+
+@pytest.mark.parametrize("make", [lambda folder: None, lambda folder: folder.mkdir()], ids=["gone", "empty"])
+def test_directory_that_vanishes_and_returns(registry, folder, make):
+    gone, back = vanish_and_return(Watched(registry, folder), make, {"b.py": "N = 2\n"})
+    assert isinstance(gone.trouble, persistmod.SyncError)
     assert done(back) == [("registry", "change", "b.py")]
 
 
@@ -530,12 +538,18 @@ print(f())
     assert Database(tmp_path).run(program, str(folder), hook=False) == "5\n"
 
 
+@contextlib.contextmanager
 def spawn(tmp_path, *arguments):
+    """Run persistmod as a process, which ends with the `with` block if not before."""
     environment = {**os.environ, "PYTHONPATH": ROOT, "PYTHONDONTWRITEBYTECODE": "1"}
-    return subprocess.Popen(
+    with subprocess.Popen(
         [sys.executable, "-m", "persistmod", *arguments], cwd=tmp_path, env=environment, text=True, stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
-    )  # fmt: skip
+    ) as process:  # fmt: skip
+        try:
+            yield process
+        finally:
+            process.kill()
 
 
 def test_command_follows_until_it_is_interrupted(tmp_path, folder):

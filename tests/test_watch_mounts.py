@@ -2,7 +2,6 @@
 
 import json
 import os
-import shutil
 import signal
 import sys
 import threading
@@ -12,7 +11,7 @@ import pytest
 import transaction
 from processes import Database
 from test_syncing import write
-from test_watch import DEADLINE, IDLE, Watched, failed, spawn, writing
+from test_watch import DEADLINE, IDLE, Watched, failed, spawn, vanish_and_return, writing
 
 import persistmod
 
@@ -171,19 +170,9 @@ def test_edit_that_keeps_size_and_time_and_editors_files(registry, folder):
 
 
 @pytest.mark.parametrize("make", [lambda folder: None, lambda folder: folder.mkdir()], ids=["gone", "empty"])
-def test_directory_that_vanishes_and_returns(registry, folder, tmp_path, make):
-    def vanish():
-        folder.rename(tmp_path / "away")
-        make(folder)
-
-    def come_back():
-        shutil.rmtree(folder, ignore_errors=True)
-        (tmp_path / "away").rename(folder)
-        write(folder, {"f.py": FUNCTION.format(2)})
-
-    watched = WatchedMount(registry, folder)
-    gone, still, back = watched.go(vanish, watched.idle, come_back)
-    assert gone[0].trouble is not None and (still, gone[0].plan) == ([], None) and registry["game"].module.f() == 2
+def test_directory_that_vanishes_and_returns(registry, folder, make):
+    gone, back = vanish_and_return(WatchedMount(registry, folder), make, {"f.py": FUNCTION.format(2)})
+    assert gone.trouble is not None and registry["game"].module.f() == 2
     assert done(back) == [("change", "f.py")]
 
 

@@ -13,8 +13,6 @@ from test_watch import GOOD, done, has, watching
 
 import persistmod
 
-MANY = 500
-
 
 @pytest.fixture
 def folder(tmp_path):
@@ -22,12 +20,13 @@ def folder(tmp_path):
     return tmp_path / "pack"
 
 
-def test_checkout_of_a_branch_is_one_update(folder, tmp_path):
+@pytest.mark.parametrize("many", [200, pytest.param(500, marks=pytest.mark.long)])
+def test_checkout_of_a_branch_is_one_update(many, folder, tmp_path):
     git(tmp_path, "init", "-q", "-b", "main")
     for branch, text in (("main", "def f():\n    return {}\n"), ("other", "def f():\n    return 1, {}\n")):
         if branch != "main":
             git(tmp_path, "checkout", "-qb", branch)
-        write(folder, {f"m{number}.py": text.format(number) for number in range(MANY)})
+        write(folder, {f"m{number}.py": text.format(number) for number in range(many)})
         git(tmp_path, "add", "pack")
         git(tmp_path, "commit", "-qm", branch)
     git(tmp_path, "checkout", "-q", "main")
@@ -37,11 +36,11 @@ def test_checkout_of_a_branch_is_one_update(folder, tmp_path):
         git(tmp_path, "checkout", "-q", "other")
         wait(lambda batch: has("m1.py")(batch) and ("registry", "change", "m1.py") in done([batch]))
     first, second = batches
-    assert (len(done([first])), len(done([second]))) == (MANY + 3, MANY) and not second.failed
+    assert (len(done([first])), len(done([second]))) == (many + 3, many) and not second.failed
     with closing(persistmod.open_db(path)) as db:
         registry = persistmod.get_registry(db.open())
         written = [entry.description for entry in db.storage.iterator() if b"watch pack" in entry.description]
-        assert len(written) == 2 and {registry[f"pack.m{number}"].version for number in range(MANY)} == {2}
+        assert len(written) == 2 and {registry[f"pack.m{number}"].version for number in range(many)} == {2}
         assert registry["pack.m7"].source == "def f():\n    return 1, 7\n"
 
 
