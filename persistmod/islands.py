@@ -80,8 +80,9 @@ def _exchange(stand_in: Account, exchanged: Account, superseded: Mapping[int, An
     named = {id(value) for scratch, live in relinker.namespaces.values() for value in scratch.values()}
     nameless = {key for key, live in stand_in.items() if key not in named and id(live) not in relinker.lived}
     for owner in owners:
-        if isinstance(owner, list | deque | set):
-            _match(list(owner), stand_in.keys(), nameless, exchanged, superseded)
+        base: Any = next((base for base in (list, deque, set) if issubclass(type(owner), base)), None)
+        if base is not None:  # past methods of its own, and without asking a proxy for its class
+            _match(list(base.__iter__(owner)), stand_in.keys(), nameless, exchanged, superseded)
     for owner in owners:
         if not exchanged.keys().isdisjoint(map(id, gc.get_referents(owner))):
             redirect(owner, exchanged, writes)

@@ -11,6 +11,7 @@ import functools
 import types
 from collections import deque
 from collections.abc import Iterable, Iterator
+from itertools import islice
 from typing import Any
 
 from persistmod import tables
@@ -23,6 +24,7 @@ from persistmod.typeflags import HEAP_TYPE, has_attributes
 
 MISSING: Any = type("Missing", (), {"__repr__": lambda self: "MISSING"})()
 _FEW = 32
+_TELLING = 8  # parts of a token
 _ATOMS = (types.NoneType, bool, int, str, bytes, types.EllipsisType, range)
 
 
@@ -81,7 +83,10 @@ class Comparison:
         return True
 
     def token(self, value: Any, side: int, depth: int = 3) -> Any:
-        """Return something hashable that is equal for values that are built alike; `side` is 0 for the first, 1 for the second."""
+        """Return something hashable that is equal for values that are built alike; `side` is 0 for the first, 1 for the second.
+
+        It is made of the first parts of the first parts: what it is made for may be a list of anything, the modules of the process, say.
+        """
         names = (self._first, self._second)[side]
         path, kind = names.get(id(value)), type(value)
         if path is not None:
@@ -89,7 +94,8 @@ class Comparison:
         if kind in _ATOMS or kind in (float, complex):
             return kind, repr(value)
         name = names.get(id(kind), kind)
-        return name if not depth else (name, *((label, self.token(part, side, depth - 1)) for label, part in _parts_of(value)))
+        parts = islice(_parts_of(value), _TELLING) if depth else ()
+        return (name, *((label, self.token(part, side, depth - 1)) for label, part in parts))
 
     def _parts(self, one: Any, other: Any) -> list[tuple[Any, Any]] | None:
         """Return the pairs that remain to be compared, None if the two differ."""

@@ -24,28 +24,29 @@ _LRU_LINK = next(part for part in gc.get_referents(functools.lru_cache(abs)) if 
 def can_redirect(owner: Any) -> bool:
     """Return whether a holder can be given another object."""
     kind = type(owner)
-    if kind in (tuple, types.CellType, types.FunctionType) or isinstance(owner, (dict, list, set, deque)):
+    if kind in (tuple, types.CellType, types.FunctionType) or issubclass(kind, (dict, list, set, deque)):
         return True
     return bool(kind.__flags__ & HEAP_TYPE)
 
 
 def redirect(owner: Any, exchanged: dict[int, Any], writes: Writes) -> None:
     """Give a holder the objects that stand for those it holds: `exchanged` is `{id: object}`."""
-    if isinstance(owner, dict):
+    kind = type(owner)  # a proxy says that it is of another
+    if issubclass(kind, dict):
         _redirect_dict(owner, exchanged, writes)
-    elif isinstance(owner, (list, deque)):
-        base: Any = list if isinstance(owner, list) else deque
+    elif issubclass(kind, (list, deque)):
+        base: Any = list if issubclass(kind, list) else deque
         held = list(base.__iter__(owner))
         if any(id(item) in exchanged for item in held):
             writes.refill(owner, without_duplicates(held, exchanged), base)
-    elif isinstance(owner, set):
+    elif issubclass(kind, set):
         writes.refill(owner, {exchanged.get(id(item), item) for item in set.__iter__(owner)}, set)
-    elif type(owner) is types.CellType:
+    elif kind is types.CellType:
         writes.set(owner, "cell_contents", exchanged.get(id(owner.cell_contents), owner.cell_contents))
-    elif type(owner) is types.FunctionType:
+    elif kind is types.FunctionType:
         if id(owner.__defaults__) in exchanged:
             writes.set(owner, "__defaults__", exchanged[id(owner.__defaults__)])
-    elif type(owner).__flags__ & HEAP_TYPE:
+    elif kind.__flags__ & HEAP_TYPE:
         _redirect_instance(owner, exchanged, writes)
 
 

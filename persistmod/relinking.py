@@ -34,6 +34,7 @@ from persistmod.classes import (
 from persistmod.functions import contents, copy_attributes
 from persistmod.namespace import vars_of
 from persistmod.typeflags import HEAP_TYPE
+from persistmod.writes import set_in_class
 
 ATOMS = (types.NoneType, bool, int, float, complex, str, bytes, types.CodeType, types.EllipsisType)
 
@@ -221,7 +222,7 @@ class Relinker:
         for name, value in list(cls.__dict__.items()):
             resolved = self.resolve(value)
             if resolved is not value:
-                type.__setattr__(cls, name, resolved)
+                set_in_class(cls, name, resolved)
 
     def _instance(self, value: Any, kind: type) -> Any:
         cls = self.resolve(kind)

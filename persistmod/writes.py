@@ -105,16 +105,16 @@ class Writes:
         """Set an attribute of a class, past its metaclass."""
         before = cls.__dict__.get(name, _MISSING)
         if before is _MISSING:
-            self.do(lambda: _set(cls, name, value), lambda: _delete(cls, name))
+            self.do(lambda: set_in_class(cls, name, value), lambda: _delete(cls, name))
         else:
-            self.do(lambda: _set(cls, name, value), lambda: _set(cls, name, before))
+            self.do(lambda: set_in_class(cls, name, value), lambda: set_in_class(cls, name, before))
 
     def delete_class_attribute(self, cls: type, name: str) -> None:
         """Delete an attribute of a class, past its metaclass; taken back, it stands where it stood."""
         before = dict(cls.__dict__)
 
         def undo() -> None:
-            _set(cls, name, before[name])
+            set_in_class(cls, name, before[name])
             _put_in_order(cls, list(before))
 
         self.do(lambda: _delete(cls, name), undo)
@@ -124,7 +124,8 @@ class Writes:
         self.do(lambda: forwarding.set_code(function, code), lambda: forwarding.set_code(function, before))
 
 
-def _set(cls: type, name: str, value: Any) -> None:
+def set_in_class(cls: type, name: str, value: Any) -> None:
+    """Set what a class has under a name in its namespace, which may be a name that its metaclass has a descriptor for."""
     if _is_metaclass_attribute(cls, name):
         _namespace(cls)[name] = value
     else:

@@ -931,3 +931,20 @@ def test_bases_with_another_layout_several_levels_deep(m, held):
 @edit(DEEP, DEEP + "class Late(Plain):\n    c = 2\nlate = Late()\n", held="Plain = m.Plain")
 def test_new_class_on_live_bases_with_slots_below(m, held):
     assert m.Late.__mro__[1] is m.Plain is held.Plain and m.late.a == 1 and m.late.c == 2 and isinstance(m.late, held.Plain)
+
+
+NAMED = """
+import guestbook
+class Named:
+    __name__ = property(lambda self: {0})
+    def f(self): return {0}
+@guestbook.entry
+def g(): return Named().__name__, {0}
+class {1}(Named):
+    __name__ = property(lambda self: {0})
+"""
+
+
+@edit(NAMED.format(1, "Sub"), NAMED.format(2, "Sub"), held="named = m.Named()")
+def test_attribute_that_the_metaclass_has_a_descriptor_for(m, held):
+    assert held.named.__name__ == m.Sub().__name__ == 2 and m.Named.__name__ == "Named" and m.g() == (2, 2)
