@@ -265,8 +265,17 @@ def update_together(
         way_back: list[Callable[[], None]] = []
         changed = [(registry[name], source) for name, source in known.items()]
         come = [record.name for record in new]
-        others = partial(_concerned, same, come)
-        plans = updating.update_all(changed, options, lambda: way_back.append(run_all_new(new, import_new)), others, come)
+
+        def update(exchanged: list[str]) -> list[Plan]:
+            others = partial(_concerned, same, exchanged)
+            return updating.update_all(changed, options, lambda: way_back.append(run_all_new(new, import_new)), others, exchanged)
+
+        try:
+            plans = update(come)
+        except BodyError as error:  # it may miss what modules that stay as they are put into those that run
+            if error.module in come or not same:
+                raise
+            plans = update([*come, *known])
         journal.of(registry).on_abort(way_back[0])  # before the updates are taken back: the new bodies ran after them
     renew(registry, texts)
     for name in gone:

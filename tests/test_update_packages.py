@@ -345,3 +345,17 @@ def test_what_a_decorator_of_another_module_made_follows_both(database, tools, u
         pack = sys.modules["pack.user"]
         assert [call() for call in held] == [pack.f(), pack.g()] == [(user, tools)] * 2
     assert database.run("from pack.user import f, g; print(f(), g())") == f"{(user, tools)} {(user, tools)}\n"
+
+
+def test_module_that_stays_puts_into_one_that_runs_what_others_use_when_they_run(database):
+    init = "from .base import Functions\nfrom . import zeta\nfunctions = Functions()\nzeta_of = functions.zeta\nversion = {}\n"
+    base = "class Functions: pass\ndef function(f): setattr(Functions, f.__name__, f)\nversion = {}\n"
+    zeta = "from .base import function\n@function\ndef zeta(self): return 3\n"
+    with database.open() as registry:
+        update(registry, _=init.format(1), base=base.format(1), zeta=zeta)
+        pack = registry["pack"].module
+        functions, zeta_of = pack.functions, pack.zeta_of
+        update(registry, _=init.format(2), base=base.format(2), zeta=zeta)
+        assert (pack.version, pack.base.version) == (2, 2) and functions is pack.functions
+        assert zeta_of() == functions.zeta() == 3
+    assert database.run("import pack; print(pack.version, pack.functions.zeta())") == "2 3\n"
