@@ -3,7 +3,8 @@
 In the thread that runs them `sys.modules` and the parent packages show the scratch modules, as an import does. Any other thread that
 imports one of these modules waits for its import lock, and then finds the live one.
 
-A submodule that does not run again is bound in the scratch package when a body imports it, as the import that ran it did.
+A submodule that does not run again is bound in the scratch package when a body imports it, as the import that ran it did; one that only
+modules import which do not run again either, when the package has run.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ import importlib._bootstrap
 import sys
 import threading
 import types
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from typing import Any
 
@@ -26,9 +27,11 @@ def standing_aside(names: Collection[str]) -> Iterator[None]:
     with ExitStack() as stack:
         for name in sorted(names):
             stack.enter_context(importlib._bootstrap._ModuleLockManager(name))  # type: ignore[attr-defined]
-        stack.enter_context(_import_statements(names))
+        live = {name: sys.modules[name] for name in names if name in sys.modules}
+        stack.enter_context(_import_statements(names, live))
         stack.enter_context(_parents_view(names))
-        live = {name: sys.modules.pop(name) for name in names if name in sys.modules}
+        for name in live:
+            del sys.modules[name]
         try:
             yield
         finally:
@@ -46,7 +49,7 @@ def standing_in(name: str, scratch: types.ModuleType) -> Iterator[None]:
 
 
 @contextmanager
-def _import_statements(names: Collection[str]) -> Iterator[None]:
+def _import_statements(names: Collection[str], live: Mapping[str, types.ModuleType]) -> Iterator[None]:
     """Have import statements of this thread bind submodules, and those of others wait."""
     thread, do_import = threading.get_ident(), builtins.__import__
     bound: set[str] = set()
@@ -54,9 +57,11 @@ def _import_statements(names: Collection[str]) -> Iterator[None]:
     def import_here(name: str, globals: Any = None, locals: Any = None, fromlist: Any = (), level: int = 0) -> Any:
         module = do_import(name, globals, locals, fromlist, level)
         for wanted in _modules_of(name, globals, fromlist, level):
-            if wanted not in names and wanted not in bound:
+            if wanted not in bound:
+                there = _submodules(live[wanted]) - bound if wanted in live else {wanted}
+                for each in there - set(names):
+                    _bind_in_scratch(each, names)
                 bound.add(wanted)
-                _bind_in_scratch(wanted, names)
         return module
 
     def import_anywhere(name: str, globals: Any = None, locals: Any = None, fromlist: Any = (), level: int = 0) -> Any:
@@ -85,6 +90,12 @@ def _wait(wanted: list[str], names: Collection[str]) -> None:
         if name in names:
             with importlib._bootstrap._ModuleLockManager(name):  # type: ignore[attr-defined]
                 """It is free."""
+
+
+def _submodules(package: types.ModuleType) -> set[str]:
+    """Return the names of the submodules that a live package has bound."""
+    name = package.__name__
+    return {f"{name}.{child}" for child, value in vars(package).items() if sys.modules.get(f"{name}.{child}") is value}
 
 
 def _bind_in_scratch(name: str, names: Collection[str]) -> None:

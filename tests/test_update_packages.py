@@ -359,3 +359,15 @@ def test_module_that_stays_puts_into_one_that_runs_what_others_use_when_they_run
         assert (pack.version, pack.base.version) == (2, 2) and functions is pack.functions
         assert zeta_of() == functions.zeta() == 3
     assert database.run("import pack; print(pack.version, pack.functions.zeta())") == "2 3\n"
+
+
+def test_package_has_submodules_that_only_modules_that_stay_import(database):
+    sources = {"inner.low": "answer = 3\n", "inner.mid": "from .low import answer\n"}
+    init, user = "from .mid import answer\nversion = {}\n", "from . import inner\nanswer = inner.low.answer, {}\n"
+    with database.open() as registry:
+        for number in (1, 2):
+            new = {"pack": "", "pack.inner": init.format(number), **{f"pack.{name}": text for name, text in sources.items()}}
+            registry.update_many(new | {"pack.user": user.format(number)}, packages=["pack", "pack.inner"])
+            transaction.commit()
+        assert sys.modules["pack.user"].answer == (3, 2)
+    assert database.run("import pack.user; print(pack.user.answer)") == "(3, 2)\n"
