@@ -88,12 +88,17 @@ class Ready:
         if isinstance(new, dict):
             merged = _merged_dict(current, new, base if known else {}, same, resolve, planner.is_gone)
             gone = [key for key, value in merged.items() if key not in new and (planner.is_gone(value) or planner.is_gone(key))]
-            return current, {key: value for key, value in merged.items() if key not in gone}
+            held = {key: value for key, value in merged.items() if key not in gone}
+            bodys = dict.fromkeys(map(resolve, new))
+            return current, {key: held[key] for key in (held if held.keys() - bodys.keys() else bodys) if key in held}
         kept = [item for item in current if not planner.is_gone(item)]
         if same is not None:
             kept, new = _without_common(kept, new, base, same, planner)
         live = Pool(kept, planner.with_live)
-        return current, type(current)([*kept, *(resolve(item) for item in new if not live.take(item))])
+        found = [(live.taken(item), item) for item in new]
+        if same is None and not live.rest():  # nothing of clients: the order is the body's
+            return current, type(current)(taken[0] if taken else resolve(item) for taken, item in found)
+        return current, type(current)([*kept, *(resolve(item) for taken, item in found if not taken)])
 
     def write(self, writes: Writes) -> None:
         self._forget_subclasses(writes)

@@ -260,14 +260,21 @@ class LiveData:
         for watched in compress(changed, map(not_, is_newer)):
             watched.record.read_ahead()
         failed = self._follow_code(list(compress(changed, is_newer)))
-        for watched in changed:
+        for watched, has_new_code in zip(changed, is_newer, strict=True):
             if all(watched is not other for other in failed):
+                if has_new_code:
+                    self._look_at(watched)
                 if watched.serial[1:] != watched.record.data_serial()[1:] and watched.namespace:
                     watched.follow_data()
                 if watched.is_applied:
                     watched.record.take_over(watched.module)
                 watched.take()
                 self.failures.pop(watched.record.name, None)
+
+    def _look_at(self, watched: Watched) -> None:
+        """Look at the globals of a module that has new code if it is closed now, and no more if it is not: these are no data."""
+        watched.namespace = vars(watched.module) if watched.record.has_state() else {}
+        self._put(watched.name, watched)
 
     def _follow_code(self, changed: list[Watched]) -> list[Watched]:
         """Take over the code that somebody else committed, together or, if that fails, commit by commit; return what failed.

@@ -29,16 +29,17 @@ _ATOMS = (types.NoneType, bool, int, str, bytes, types.EllipsisType, range)
 
 
 def paths_of(side: Side) -> dict[int, str]:
-    """Return `{id: canonical name}` of the definitions of a module, those in its classes with them."""
+    """Return `{id: canonical name}` of the definitions of a module, those in its classes with them; classes may have each other."""
     paths: dict[int, str] = {}
     pending = deque(side.definitions().items())
     while pending:
         path, value = pending.popleft()
+        is_known = id(value) in paths
         core = core_of(value)
         for named in (value, core):
             if named is not None:
                 paths.setdefault(id(named), path)
-        if issubclass(type(value), type):
+        if issubclass(type(value), type) and not is_known:
             pending.extend((f"{path}.{name}", member) for name, member in members(value).items())
     return paths
 

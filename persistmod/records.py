@@ -223,6 +223,11 @@ class PersistentModule(Imaged):
             part._p_activate()
         self._v_image = self.image(current_tag())
 
+    def has_state(self) -> bool:
+        """Return whether the running Python loads the module from its state: it is closed."""
+        image = self._v_image or self.image(current_tag())
+        return image is not None and image.state is not None
+
     def take_over(self, module: types.ModuleType) -> None:
         """Have a live module belong to this record, which another connection has made or changed."""
         loading.hand_over(module, self)

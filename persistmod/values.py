@@ -66,8 +66,7 @@ class Values(Decider):
         if decision == "take" and not self._refill(path, new, current, base):
             bind(new)
         elif decision == "merge":
-            self._stand_for(new, current)
-            self.changes.merges.append((current, new, self.base_value(base)))
+            self._merge(new, current, self.base_value(base))
             self.step(path, "update", "statements that work on it have changed", "the same object, with the new entries")
         elif decision == "keep" and self._is_shared_no_more(new, current) and self.edit.affects(path):
             self.taken.append(path)
@@ -77,6 +76,20 @@ class Values(Decider):
             self._pair_instances(new, current)
             if self.edit.touches(path) and self._is_merged(new, current):
                 self._merge_attributes(path, new, current, base)
+
+    def _merge(self, new: Any, current: Any, base: Any) -> None:
+        """Have a live container merged with the new one, and so what both, and the base if it is known, have in it under one key."""
+        self._stand_for(new, current)
+        self.changes.merges.append((current, new, base))
+        for key in new if type(new) is dict else ():
+            inner = new[key], current.get(key, MISSING), base if base is MISSING else base.get(key, MISSING)
+            if self._is_merged_inside(*inner, base is not MISSING):
+                self._merge(*inner)
+
+    def _is_merged_inside(self, new: Any, current: Any, base: Any, is_known: bool) -> bool:
+        is_open = new is not current and id(new) not in self.changes.stands_for and id(current) not in self._standing
+        kinds = {type(new), type(current), *([type(base)] if is_known else ())}
+        return is_open and len(kinds) == 1 and type(new) in CONTAINERS and id(new) in self.made and not self.with_live.is_same(new, current)
 
     def _is_shared_no_more(self, new: Any, current: Any) -> bool:
         """Return whether a live object stands for another new one already."""

@@ -62,6 +62,9 @@ class DataRecord(Protocol):
     def take_over(self, module: types.ModuleType) -> None:
         """Have a live module belong to this record, which another connection has made or changed."""
 
+    def has_state(self) -> bool:
+        """Return whether the running Python loads the module from its state: it is closed."""
+
     def image_holder(self) -> Any:
         """Return the persistent object that holds the image of the running Python, None if there is none."""
 

@@ -1,9 +1,11 @@
 """Data of closed modules at run time: saved and taken back with the transactions of the connection."""
 
+import shutil
 import sys
 
 import pytest
 import transaction
+from edited import receive
 from processes import Database
 
 import persistmod
@@ -255,3 +257,44 @@ def test_submodule_that_was_imported_survives_the_abort_of_a_change(tmp_path):
     assert pack.n == 0 and pack.sub.x == 1
     """
     database.run(program)
+
+
+@pytest.fixture
+def shop(tmp_path):
+    """Return a function that gives a module of another process its next source, and follows it here."""
+    for place in ("there", "here"):
+        (tmp_path / place).mkdir()
+    database = Database(tmp_path / "there")
+    database.run("registry.add('shop', 'n = 0\\ndef tick():\\n    global n\\n    n += 1\\n')\ntransaction.commit()")
+    shutil.copy(database.path, tmp_path / "here" / "app.fs")
+    with Database(tmp_path / "here").open() as registry:
+        module = registry["shop"].module
+
+        def change(program):
+            transaction.abort()
+            database.run(f"import shop, persistmod\n{program}\ntransaction.commit()")
+            receive(registry._p_jar.db(), database.path)
+            transaction.begin()
+            return module
+
+        yield change
+
+
+ALWAYS = "'import os\\nhome = os.environ.get(\"HOME\")\\nn = {}\\ndef tick():\\n    global n\\n    n += 1\\n'"
+
+
+def test_what_was_stored_stays_where_the_module_that_is_followed_is_closed_no_more(shop):
+    assert shop("shop.tick()").n == 1
+    assert shop(f"persistmod.update(shop, {ALWAYS.format(7)})").n == 7
+
+
+def test_data_of_a_module_that_is_followed_are_saved_when_it_becomes_closed(shop):
+    module = shop(f"persistmod.update(shop, {ALWAYS.format(7)})")
+    module.tick()
+    transaction.abort()
+    assert module.n == 8  # the process's own
+    shop("persistmod.update(shop, 'n = 3\\ndef tick():\\n    global n\\n    n += 1\\n')")
+    module.tick()
+    assert module.n == 4
+    transaction.abort()
+    assert module.n == 3

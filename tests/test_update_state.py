@@ -513,3 +513,49 @@ def test_plan_tells_a_changed_definition_from_one_that_reads_what_changed(tmp_pa
         plan = persistmod.plan("shop", source.format(2, 3).replace("return 1", "return 10"))
         reasons = {step.name: step.reason.removesuffix(" has changed") for step in plan.steps if step.action == "update"}
         assert reasons == {"A": "what it reads", "B": "its source", "B.f": "its source", "C": "what it reads", "g": "its source"}
+
+
+CHECKS = """
+{0}
+checks = {{"line": {{}}, "tree": {{}}}}
+order = []
+def check(f):
+    checks["line"][f] = [f.__doc__]
+    order.append(f)
+    return f
+{1}
+"""
+TWO_CHECKS = "@check\ndef a(): 'E1'\n@check\ndef b(): 'E2'"
+OTHER_CHECKS = "@check\ndef c(): 'E3'\n@check\ndef b(): 'E2, E4'"
+
+
+@edit(
+    CHECKS.format(ALWAYS, TWO_CHECKS), CHECKS.format(ALWAYS, OTHER_CHECKS), removed="delete",
+    held="checks, line = m.checks, m.checks['line']",
+)
+def test_registries_inside_a_registry_are_what_the_body_makes_where_it_runs_always(m, held):
+    assert m.checks is held.checks and m.checks["line"] is held.line
+    assert list(held.line.items()) == [(m.c, ["E3"]), (m.b, ["E2, E4"])] and m.order == [m.c, m.b]
+
+
+@edit(
+    CHECKS.format("", TWO_CHECKS), CHECKS.format("", OTHER_CHECKS), removed="delete", kept=True, fresh=False,
+    held="line = m.checks['line']; line['mine'] = 1",
+)
+def test_registry_inside_a_registry_keeps_what_clients_entered(m, held):
+    assert m.checks["line"] is held.line and held.line == {m.b: ["E2, E4"], "mine": 1, m.c: ["E3"]}
+
+
+EACH_OTHER = """
+class A:
+    def f(self): return {0}
+class B(A): pass
+class C(A): pass
+A.others, B.others, C.other = type("Others", (), {{"a": A, "b": B, "c": C}}), A, B
+B.another, A.another, A.third = C, B, C
+"""
+
+
+@edit(EACH_OTHER.format(1), EACH_OTHER.format(2), held="a = m.A()")
+def test_classes_that_have_each_other_as_attributes(m, held):
+    assert held.a.f() == 2 and m.A.others.a is m.A and m.B.others is m.A and m.C.other is m.B
