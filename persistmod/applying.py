@@ -171,7 +171,7 @@ def _write_function(writes: Writes, pair: Pair, stand_in: Any, attributes: list[
 
 def _contents_of(new: Any, resolve: Any) -> tuple[Any, Any, Any]:
     """Return (built-in type, contents, attributes) of what a live container or instance is refilled with."""
-    kind = next((kind for kind in CONTAINERS if isinstance(new, kind)), None)
+    kind = next((kind for kind in CONTAINERS if issubclass(type(new), kind)), None)
     held: Any = None
     if kind is dict:
         held = {resolve(key): resolve(value) for key, value in dict.items(new)}
@@ -190,8 +190,9 @@ def _refill(writes: Writes, current: Any, kind: Any, held: Any, attributes: dict
     for name, slot in slots.items():
         writes.set_by(slot, current, attributes[name]) if name in attributes else writes.empty(slot, current)
     held = {name: value for name, value in attributes.items() if name not in slots}
-    if vars_of(current) != held:
-        writes.refill(vars_of(current), held, dict)
+    before = vars_of(current)
+    if before.keys() != held.keys() or any(before[name] is not value for name, value in held.items()):
+        writes.refill(before, held, dict)
 
 
 def _merged_dict(
