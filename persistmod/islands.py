@@ -36,6 +36,7 @@ def join(registered: list[type], relinker: Relinker, superseded: Mapping[int, An
     held = _held_by_others(relinker)
     stand_in = Account((id(value), relinker.resolve(value)) for value in held)
     relinker.finish()
+    relinker.hash_again()
     exchanged = Account((key, live) for key, live in stand_in.items() if live is not relinker.made[key])
     for value in held:
         if id(value) in exchanged:

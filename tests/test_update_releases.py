@@ -436,3 +436,22 @@ LOCKED = """
 def test_instances_are_refilled_past_what_makes_them_equal(m, held):
     assert held.line is m.line and m.line.start is not m.line.end and held.start in vars(m.line).values()
     assert vars(m.line.start) == vars(m.line.end) == {"x": 1, "latch": 2}
+
+
+HASHED = """
+    class Point:
+        def __init__(self, x, {0}): self.x, self.{0} = x, {0}
+        def __eq__(self, other): return (self.x, self.{0}) == (other.x, other.{0})
+        def __hash__(self): return hash((self.x, self.{0}))
+    class Curve:
+        def __init__(self, point): self.point, self.at = point, {{point: 1}}
+    curve = Curve(Point(1, {1}))
+    points = {{Point(2, {1}), Point(3, {1})}}
+"""
+
+
+@edit(HASHED.format("lock", 1), HASHED.format("latch", 2), held="curve, point, points = m.curve, m.curve.point, m.points")
+def test_items_are_hashed_when_what_their_hash_is_made_of_is_written(m, held):
+    assert held.curve is m.curve and held.point is m.curve.point and held.points is m.points
+    assert vars(held.point) == {"x": 1, "latch": 2} and m.curve.at[held.point] == 1
+    assert m.points == {m.Point(2, 2), m.Point(3, 2)}
