@@ -31,6 +31,8 @@ def write(changes: list[Ready], writes: Writes) -> None:
         for ready in changes:
             ready.write(writes)
         for ready in changes:
+            ready.fill(writes)
+        for ready in changes:
             if ready.planner.replacement is not None:
                 replacing.write(ready.planner.replacement, writes)
 
@@ -53,7 +55,7 @@ class Ready:
     def __init__(self, planner: Planner, relinker: Relinker, removed: list[str]) -> None:
         self.removed = removed
         changes, resolve = planner.changes, relinker.resolve
-        self.planner, self.live = planner, planner.live
+        self.planner, self.live, self._relinker = planner, planner.live, relinker
         self.binds = [(name, resolve(value)) for name, value in changes.binds]
         self.attributes = [(target, name, resolve(value)) for target, name, value in changes.attributes]
         self.class_attributes = [(cls, name, resolve(value)) for cls, name, value in changes.class_attributes]
@@ -111,10 +113,8 @@ class Ready:
             writes.set_by(type.__dict__[name], cls, value)
         for cls, name, value in self.class_attributes:
             writes.delete_class_attribute(cls, name) if value is MISSING else writes.set_class_attribute(cls, name, value)
-        for current, kind, held, attributes in self.refills:
-            _refill(writes, current, kind, held, attributes)
-        for current, held in self.merges:
-            writes.refill(current, held, type(current))
+        for current, _, _, attributes in self.refills:
+            _refill_attributes(writes, current, attributes)
         for target, name, value in self.attributes:
             _write_attribute(writes, target, name, value)
         for entry in self.functions:
@@ -130,6 +130,15 @@ class Ready:
             writes.unbind(self.live, name)
         for cache in self.stale:
             _clear(writes, cache)
+
+    def fill(self, writes: Writes) -> None:
+        """Fill containers, when the attributes and methods that tell the hash of an item are written."""
+        self._relinker.hash_again()
+        for current, kind, held, _ in self.refills:
+            if kind is not None:
+                writes.refill(current, held, kind)
+        for current, held in self.merges:
+            writes.refill(current, held, type(current))
 
     def _write_abstract(self, writes: Writes) -> None:
         """Have abstract classes, and their subclasses everywhere, know what is abstract now."""
@@ -175,28 +184,27 @@ def _write_function(writes: Writes, pair: Pair, stand_in: Any, attributes: list[
 
 
 def _contents_of(new: Any, resolve: Any) -> tuple[Any, Any, Any]:
-    """Return (built-in type, contents, attributes) of what a live container or instance is refilled with."""
-    kind = next((kind for kind in CONTAINERS if isinstance(new, kind)), None)
+    """Return (built-in type, items, attributes) of what a live container or instance is refilled with."""
+    kind = next((kind for kind in CONTAINERS if issubclass(type(new), kind)), None)
     held: Any = None
     if kind is dict:
-        held = {resolve(key): resolve(value) for key, value in dict.items(new)}
+        held = [(resolve(key), resolve(value)) for key, value in dict.items(new)]
     elif kind is not None:
-        held = kind(resolve(item) for item in kind.__iter__(new))
+        held = [resolve(item) for item in kind.__iter__(new)]
     attributes = None if type(new) in CONTAINERS else {name: resolve(value) for name, value in values_of(new).items()}
     return kind, held, attributes
 
 
-def _refill(writes: Writes, current: Any, kind: Any, held: Any, attributes: dict[str, Any] | None) -> None:
-    if kind is not None:
-        writes.refill(current, held, kind)
+def _refill_attributes(writes: Writes, current: Any, attributes: dict[str, Any] | None) -> None:
     if attributes is None:
         return
     slots = {name: slot for name in {*attributes, *values_of(current)} if (slot := slot_of(type(current), name)) is not None}
     for name, slot in slots.items():
         writes.set_by(slot, current, attributes[name]) if name in attributes else writes.empty(slot, current)
     held = {name: value for name, value in attributes.items() if name not in slots}
-    if vars_of(current) != held:
-        writes.refill(vars_of(current), held, dict)
+    before = vars_of(current)
+    if before.keys() != held.keys() or any(before[name] is not value for name, value in held.items()):
+        writes.refill(before, held, dict)
 
 
 def _merged_dict(

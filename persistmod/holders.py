@@ -19,6 +19,7 @@ from typing import Any
 
 from persistmod import reducers
 from persistmod.bookkeeping import Account
+from persistmod.namespace import vars_of
 from persistmod.scope import has_value_semantics
 from persistmod.typeflags import IMMUTABLE_TYPE
 
@@ -201,18 +202,20 @@ _REMEMBERING = (
 
 
 def _describe(value: Any) -> str:
-    name = getattr(value, "__qualname__", None)
+    """Say what a value is, past its own attribute access."""
+    kind, attributes = type(value), vars_of(value)
+    name = value.__qualname__ if issubclass(kind, (type, types.FunctionType)) else attributes.get("__qualname__")
     if name is None and reducers.is_recreated(value):
-        return f"{type(value).__module__}.{type(value).__qualname__} {getattr(value, 'name', '')}".rstrip()
-    return f"{type(value).__name__} {name}" if isinstance(name, str) else f"a {type(value).__qualname__}"
+        return f"{kind.__module__}.{kind.__qualname__} {attributes.get('name', attributes.get('_name_', ''))}".rstrip()
+    return f"{kind.__name__} {name}" if type(name) is str else f"a {kind.__qualname__}"
 
 
 def describe_owner(owner: Any) -> str:
     for name, module in list(sys.modules.items()):
-        namespace = getattr(module, "__dict__", {})
+        namespace = vars_of(module)
         if namespace is owner:
             return f"module {name}"
-        for key, value in list(namespace.items()) if isinstance(namespace, dict) else ():
-            if value is owner or getattr(value, "__dict__", None) is owner:
+        for key, value in list(namespace.items()):
+            if value is owner or vars_of(value) is owner:
                 return f"{name}.{key}"
     return f"a {type(owner).__qualname__}"

@@ -19,6 +19,7 @@ from typing import Any
 
 from persistmod import classes, forwarding
 from persistmod.bookkeeping import Account, is_bookkeeping
+from persistmod.errors import UpdateError
 from persistmod.holders import excess_of_made
 from persistmod.merging import Comparison, Pool
 from persistmod.redirecting import redirect, weak_references
@@ -35,6 +36,7 @@ def join(registered: list[type], relinker: Relinker, superseded: Mapping[int, An
     held = _held_by_others(relinker)
     stand_in = Account((id(value), relinker.resolve(value)) for value in held)
     relinker.finish()
+    relinker.hash_again()
     exchanged = Account((key, live) for key, live in stand_in.items() if live is not relinker.made[key])
     for value in held:
         if id(value) in exchanged:
@@ -112,10 +114,37 @@ def _register_again(abstract: type, exchanged: dict[int, Any], writes: Writes) -
 def _rebase(cls: type, relinker: Relinker, writes: Writes) -> None:
     """Give the subclasses that others made of a new class the live class as a base."""
     subclasses: list[type] = type.__subclasses__(cls)
-    for subclass in subclasses:
-        if id(subclass) not in relinker.made:
-            bases = tuple(relinker.resolve(base) for base in subclass.__bases__)
-            writes.set_by(type.__dict__["__bases__"], subclass, bases)
+    others = [subclass for subclass in subclasses if id(subclass) not in relinker.made]
+    new = [base for base in reversed(cls.__mro__) if relinker.stands_for.get(id(base), base) is not base] if others else []
+    bridge = [(base, _live_bases(base, relinker)) for base in new]
+    for subclass in others:
+        before, bases = subclass.__bases__, _live_bases(subclass, relinker)
+        writes.do(partial(_set_bases, subclass, bases, bridge), partial(_set_bases, subclass, before, bridge))
+
+
+def _live_bases(cls: type, relinker: Relinker) -> tuple[type, ...]:
+    return tuple(relinker.resolve(base) for base in cls.__bases__)
+
+
+def _set_bases(cls: type, bases: tuple[type, ...], bridge: list[tuple[type, tuple[type, ...]]]) -> None:
+    """Give a class other bases, which CPython does only if the layouts of both come from the same bases.
+
+    `bridge`: new classes, bases first, each with the live bases on which it stands meanwhile.
+    """
+    before = [(new, new.__bases__) for new, live in bridge]
+    try:
+        for new, live in bridge:
+            _BASES.__set__(new, live)
+        _BASES.__set__(cls, bases)
+    except TypeError as error:
+        problem = f"class {cls.__qualname__!r} cannot stand on the live {bases[0].__qualname__!r}: {error}"
+        raise UpdateError(f"module {cls.__module__!r}: {problem}", module=cls.__module__) from error
+    finally:
+        for new, own in reversed(before):
+            _BASES.__set__(new, own)
+
+
+_BASES = type.__dict__["__bases__"]
 
 
 class _Nowhere:
@@ -125,6 +154,6 @@ class _Nowhere:
 def _leave_bases(cls: type) -> None:
     """Take a class out of `__subclasses__()` of its bases at once, where its layout allows that: it is garbage, but not yet collected."""
     try:
-        type.__dict__["__bases__"].__set__(cls, (_Nowhere,))
+        _BASES.__set__(cls, (_Nowhere,))
     except TypeError:
         return

@@ -29,6 +29,8 @@ from typing import Any
 
 from persistmod import rebuilding
 from persistmod.errors import NotStorable
+from persistmod.namespace import vars_of
+from persistmod.typeflags import HEAP_TYPE, static_base
 
 Reduction = tuple[Any, ...] | str
 Reducer = Callable[[Any], Reduction]
@@ -99,14 +101,24 @@ def is_recreated(value: Any) -> bool:
 
 
 def is_as_made(value: Any) -> bool:
-    """Return whether the public attributes of what is found again by name are still as its class makes them."""
-    if not hasattr(value, "__dict__") or issubclass(type(value), tuple):
+    """Return whether the public attributes of what is found again by name are still as its class makes them.
+
+    The twin is made past a `__new__` that may give the value itself, which `__init__` would start anew.
+    """
+    kind: Any = type(value)
+    if not kind.__dictoffset__ or issubclass(kind, tuple):
         return True
     try:
-        twin = type(value)(*reduce(value, type(value))[1])
-        attributes, expected = vars(value), vars(twin)
+        reduction: Any = reduce(value, kind)
+        if reduction[0] is copyreg.__newobj__:  # type: ignore[attr-defined]
+            return False  # what it was constructed with is not known
+        base: Any = static_base(kind)
+        twin = base.__new__(kind)
+        kind.__init__(twin, *reduction[1])
+        expected = vars_of(twin)
     except Exception:
         return False  # whatever it raised, nothing is known of it
+    attributes = vars_of(value)
     public = [name for name in expected if not name.startswith("_")]
     return all(_is_as_expected(attributes.get(name), expected[name]) for name in public)
 
@@ -114,7 +126,10 @@ def is_as_made(value: Any) -> bool:
 def _is_as_expected(value: Any, expected: Any) -> bool:
     if expected is None or value is expected:
         return True  # what refers to nothing yet is for the finder to fill
-    return type(value) is type(expected) and (value == expected if type(value) in (int, str, bool) else not value and not expected)
+    kind = type(value)
+    if kind is not type(expected) or kind.__flags__ & HEAP_TYPE:  # whose methods may say or raise anything
+        return False
+    return bool(value == expected) if kind in (int, str, bool) else not value and not expected
 
 
 def _property(value: property) -> Reduction:

@@ -13,7 +13,7 @@ from __future__ import annotations
 import gc
 import types
 import weakref
-from collections import deque
+from collections import OrderedDict, deque
 from collections.abc import Callable
 from typing import Any
 
@@ -54,6 +54,7 @@ class Relinker:
         self.namespaces = namespaces
         stands_for.update({key: live for key, (scratch, live) in namespaces.items()})
         self._pending: deque[Callable[[], None]] = deque()
+        self._unhashed: deque[tuple[Any, list[Any]]] = deque()
         self._seen: set[int] = set()
         # What is written past a class stays unseen by CPython's cache of methods, which owns nothing.
         classes = [value for value in made.values() if issubclass(type(value), type)]
@@ -76,6 +77,19 @@ class Relinker:
         """Put right everything that is reachable from what was resolved."""
         while self._pending:
             self._pending.popleft()()
+
+    def hash_again(self) -> None:
+        """Put right sets, and dictionaries whose keys are others now: when what a hash is made of is there, methods and attributes."""
+        while self._unhashed:
+            value, changed = self._unhashed.popleft()
+            if issubclass(type(value), set):
+                set.clear(value)
+                set.update(value, changed)
+                continue
+            kind: Any = OrderedDict if issubclass(type(value), OrderedDict) else dict
+            kind.clear(value)
+            for key, item in changed:
+                kind.__setitem__(value, key, item)
 
     def _is_new(self, value: Any) -> bool:
         """Return whether the body made a value. An object without references to others is not tracked, and needs nothing."""
@@ -176,24 +190,22 @@ class Relinker:
                 deque.__setitem__(value, index, resolved)
 
     def _dict(self, value: dict[Any, Any]) -> None:
-        changed: dict[Any, Any] = {}
+        changed: list[tuple[Any, Any]] = []
         moved = False
         for key, item in list(dict.items(value)):
             new_key, resolved = self.resolve(key), self.resolve(item)
-            changed[new_key] = resolved
+            changed.append((new_key, resolved))
             moved = moved or new_key is not key
             if resolved is not item and not moved:
                 dict.__setitem__(value, key, resolved)
         if moved:
-            value.clear()
-            value.update(changed)
+            self._unhashed.append((value, changed))
 
     def _set(self, value: set[Any]) -> None:
         items = list(set.__iter__(value))
         resolved = [self.resolve(item) for item in items]
         if any(item is not before for item, before in zip(resolved, items, strict=True)):
-            set.clear(value)
-            set.update(value, resolved)
+            self._unhashed.append((value, resolved))
 
     def _method_holder(self, value: Any) -> None:
         function = self.resolve(value.__func__)

@@ -371,3 +371,37 @@ def test_package_has_submodules_that_only_modules_that_stay_import(database):
             transaction.commit()
         assert sys.modules["pack.user"].answer == (3, 2)
     assert database.run("import pack.user; print(pack.user.answer)") == "(3, 2)\n"
+
+
+SLOTTED = """
+class Base:
+    __slots__ = ("a",)
+class Pattern(Base):
+    __slots__ = {}
+    def size(self): return {}
+"""
+ON_SLOTTED = "from .core import Pattern\nclass Git(Pattern):\n    __slots__ = ()\n"
+
+
+def test_new_module_has_a_subclass_of_a_class_with_slots_whose_base_has_some(database):
+    with database.open() as registry:
+        update(registry, _="", core=SLOTTED.format(("b",), 1))
+        core = sys.modules["pack.core"]
+        for end in (transaction.abort, transaction.commit):
+            registry.update_many({"pack.core": SLOTTED.format(("b",), 2) + "from . import git\n", "pack.git": ON_SLOTTED})
+            git = sys.modules["pack.git"].Git
+            assert git.__bases__ == (core.Pattern,) and git().size() == 2
+            assert core.Base.__subclasses__() == [core.Pattern]
+            end()
+        assert core.Pattern().size() == 2 and git.__bases__ == (core.Pattern,)
+    assert database.run("import pack.git as g; print(g.Git().size(), g.Git.__bases__[0] is sys.modules['pack.core'].Pattern)") == "2 True\n"
+
+
+def test_new_module_with_a_class_that_cannot_stand_on_the_live_one_is_refused(database):
+    with database.open() as registry:
+        update(registry, _="", core=SLOTTED.format(("b", "__weakref__"), 1))
+        with pytest.raises(persistmod.UpdateError, match="class 'Git' cannot stand on the live 'Pattern'"):
+            registry.update_many({"pack.core": SLOTTED.format(("b", "__weakref__"), 2) + "from . import git\n", "pack.git": ON_SLOTTED})
+        transaction.abort()
+        core = sys.modules["pack.core"]
+        assert core.Pattern().size() == 1 and "pack.git" not in sys.modules and not hasattr(core, "git")

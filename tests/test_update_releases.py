@@ -388,3 +388,70 @@ FORM_OF = """
 def test_function_that_an_instance_holds_stands_where_the_source_has_it(m, held):
     assert held.form is m.Unpack and held.function is m.Unpack.function and held.function(1) == 2
     assert m.Unpack.function.__code__.co_firstlineno == m.check.__code__.co_firstlineno + 3
+
+
+SHY = """
+    import os
+    class Error(Exception): pass
+    def refuse(self, *arguments): raise Error("nothing can be done with this")
+    class Nothing:
+        def __new__(cls, *arguments):
+            if "known" not in vars(cls): cls.known = object.__new__(cls)
+            return cls.known
+        def __getattr__(self, name): refuse(self)
+        __eq__ = __ne__ = __hash__ = __bool__ = __len__ = __iter__ = __contains__ = __call__ = __str__ = __repr__ = refuse
+    class Default(Nothing):
+        def __init__(self, value=None): self.value = value
+    class Holder: default = Nothing()
+    NOTHING, DEFAULT = Nothing(), Default(0)
+    def f(value=NOTHING): return value is NOTHING, {0}
+    def enter(*values):
+        os.shy = getattr(os, "shy", {{1: {{2: {{3: {{}}}}}}}})
+        os.shy[1][2][3][4] = values
+    enter(NOTHING, DEFAULT)
+"""
+
+
+@edit(SHY.format(1), SHY.format(2), held="f, nothing, default = m.f, m.NOTHING, m.DEFAULT")
+def test_objects_that_raise_whatever_one_asks_of_them(m, held):
+    assert held.f is m.f and held.f() == (True, 2)
+    assert held.nothing is m.NOTHING is m.Holder.default and type(m.NOTHING) is m.Nothing
+    assert held.default is m.DEFAULT and m.DEFAULT.value == 0
+
+
+LOCKED = """
+    class Point:
+        def __init__(self, x, {0}): self.x, self.{0} = x, {0}
+        def __eq__(self, other): return (self.x, self.{0}) == (other.x, other.{0})
+    class Line:
+        def __init__(self, start, end): self.start, self.end = start, end
+    line = Line({1})
+"""
+
+
+@edit(
+    LOCKED.format("lock", "*[Point(1, 2)] * 2"), LOCKED.format("latch", "Point(1, 2), Point(1, 2)"),
+    held="line, start = m.line, m.line.start",
+)
+def test_instances_are_refilled_past_what_makes_them_equal(m, held):
+    assert held.line is m.line and m.line.start is not m.line.end and held.start in vars(m.line).values()
+    assert vars(m.line.start) == vars(m.line.end) == {"x": 1, "latch": 2}
+
+
+HASHED = """
+    class Point:
+        def __init__(self, x, {0}): self.x, self.{0} = x, {0}
+        def __eq__(self, other): return (self.x, self.{0}) == (other.x, other.{0})
+        def __hash__(self): return hash((self.x, self.{0}))
+    class Curve:
+        def __init__(self, point): self.point, self.at = point, {{point: 1}}
+    curve = Curve(Point(1, {1}))
+    points = {{Point(2, {1}), Point(3, {1})}}
+"""
+
+
+@edit(HASHED.format("lock", 1), HASHED.format("latch", 2), held="curve, point, points = m.curve, m.curve.point, m.points")
+def test_items_are_hashed_when_what_their_hash_is_made_of_is_written(m, held):
+    assert held.curve is m.curve and held.point is m.curve.point and held.points is m.points
+    assert vars(held.point) == {"x": 1, "latch": 2} and m.curve.at[held.point] == 1
+    assert m.points == {m.Point(2, 2), m.Point(3, 2)}
