@@ -400,8 +400,13 @@ def test_new_module_has_a_subclass_of_a_class_with_slots_whose_base_has_some(dat
 def test_new_module_with_a_class_that_cannot_stand_on_the_live_one_is_refused(database):
     with database.open() as registry:
         update(registry, _="", core=SLOTTED.format(("b", "__weakref__"), 1))
-        with pytest.raises(persistmod.UpdateError, match="class 'Git' cannot stand on the live 'Pattern'"):
-            registry.update_many({"pack.core": SLOTTED.format(("b", "__weakref__"), 2) + "from . import git\n", "pack.git": ON_SLOTTED})
+        sources = {"pack.core": SLOTTED.format(("b", "__weakref__"), 2) + "from . import git\n", "pack.git": ON_SLOTTED}
+        if sys.version_info >= (3, 12):  # CPython compares these layouts otherwise
+            registry.update_many(sources)
+            assert sys.modules["pack.git"].Git().size() == 2
+        else:
+            with pytest.raises(persistmod.UpdateError, match="class 'Git' cannot stand on the live 'Pattern'"):
+                registry.update_many(sources)
         transaction.abort()
         core = sys.modules["pack.core"]
         assert core.Pattern().size() == 1 and "pack.git" not in sys.modules and not hasattr(core, "git")
