@@ -18,7 +18,7 @@ from operator import is_
 from typing import Any
 
 from persistmod import reducers
-from persistmod.bookkeeping import Account
+from persistmod.bookkeeping import Account, is_bookkeeping
 from persistmod.namespace import vars_of
 from persistmod.scope import has_value_semantics
 from persistmod.typeflags import IMMUTABLE_TYPE
@@ -146,7 +146,7 @@ def _holders(held: list[Any], values: list[Any], made: dict[int, Any], ignored: 
         theirs = [value for value in gc.get_referents(owner) if id(value) in held_ids]
         seen.update(map(id, theirs))
         # What a reducer finds again, a logger say, brings along what its owner made with it.
-        if _is_cache(owner):
+        if _is_cache(owner) or is_bookkeeping(owner):
             continue
         recreated = [value for value in theirs if reducers.is_recreated(value)]
         reasons += [f"its body changes {_describe(value)}" for value in recreated if not reducers.is_as_made(value)]

@@ -66,9 +66,7 @@ class Making:
         self._collections = _collections()
 
     def pause(self) -> None:
-        running = _running()
-        new = [value for value in gc.get_objects(0) if id(type(value)) not in _SUSPECT or not _belongs_to_the_interpreter(value, running)]
-        self._segments.append(new)
+        self._segments.append(_of_the_body(gc.get_objects(0)))  # nothing is made here before
         self.spoilt = self.spoilt or _collections() != self._collections
 
     def evaluate(self) -> None:
@@ -130,6 +128,11 @@ def _belongs_to_the_interpreter(value: Any, running: set[int]) -> bool:
 
 
 _SUSPECT = frozenset(map(id, (tuple, types.FrameType, types.FunctionType)))
+
+
+def _of_the_body(young: list[Any]) -> list[Any]:
+    running = _running()
+    return [value for value in young if id(type(value)) not in _SUSPECT or not _belongs_to_the_interpreter(value, running)]
 
 
 def _running() -> set[int]:

@@ -17,6 +17,13 @@ def test_counter_goes_on(m):
     m.count = 2
 
 
+def test_closed_module_stays_closed(tmp_path):
+    with Database(tmp_path).open() as registry:
+        record = registry.add("counter", COUNTER.format("count"))
+        persistmod.update("counter", COUNTER.format("-count"))
+        assert record.run == "once", record.run_reason
+
+
 @edit(COUNTER.format("count"), "count = 10\n" + COUNTER.format("count").partition("\n")[2], held="m.hit(); m.hit()", fresh=False)
 def test_both_changed_and_the_new_value_wins(m):
     assert m.count == 10
