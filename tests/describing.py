@@ -13,9 +13,11 @@ import typing
 import weakref
 
 ATOMS = (types.NoneType, bool, int, float, complex, str, bytes, types.EllipsisType, types.NotImplementedType, range)
-IMPORT_SYSTEM = frozenset(f"__{name}__" for name in "builtins spec loader cached file path package annotations".split())
+# Not a module's own: what imports leave, what the process has warned of, and annotations, which are described apart.
+NOT_OWN = frozenset(f"__{name}__" for name in "builtins spec loader cached file path package annotations warningregistry".split())
 IMPLIED = frozenset(("__dict__", "__weakref__", "_abc_impl", "__abstractmethods__", "__slotnames__"))
 TYPING = (typing._GenericAlias, typing._UnionGenericAlias, typing._CallableGenericAlias)
+UNIONS = (typing._UnionGenericAlias, types.UnionType)
 UNSHARED = (tuple, frozenset, *TYPING, typing.ForwardRef, types.GenericAlias, types.UnionType)
 LRU_CACHE = type(functools.lru_cache(abs))
 HEAP_TYPE = 1 << 9
@@ -36,8 +38,8 @@ def differences(first, second):
     return {path: (first.get(path), second.get(path)) for path in sorted({*first, *second}) if first.get(path) != second.get(path)}
 
 
-def is_import_systems(name, value, module):
-    return name in IMPORT_SYSTEM or (isinstance(value, types.ModuleType) and value.__name__ == f"{module}.{name}")
+def is_not_own(name, value, module):
+    return name in NOT_OWN or (isinstance(value, types.ModuleType) and value.__name__ == f"{module}.{name}")
 
 
 class Description:
@@ -47,7 +49,7 @@ class Description:
         self.lines, self.namespace, self.module = {}, namespace, namespace["__name__"]
         self._seen, self._keep = {}, []
         for name in sorted(namespace):
-            if not is_import_systems(name, namespace[name], self.module):
+            if not is_not_own(name, namespace[name], self.module):
                 self.add(name, namespace[name])
         if "__annotations__" in namespace:
             self.add("__annotations__", namespace["__annotations__"])
@@ -92,7 +94,7 @@ class Description:
                 yield from [(f"[{key!r}]", item)] if type(key) in ATOMS else [(f"[key {index}]", key), (f"[value {index}]", item)]
         elif isinstance(value, list | tuple):
             base = list if isinstance(value, list) else tuple
-            yield from ((f"[{index}]", item) for index, item in enumerate(base.__iter__(value)))
+            yield from numbered(base.__iter__(value))
         elif isinstance(value, set | frozenset):
             yield "{}", repr(sorted(map(name_of, value)))
         elif isinstance(value, property):
@@ -107,9 +109,11 @@ class Description:
             yield from ((".parameters", repr(value.cache_parameters())), (".__wrapped__", value.__wrapped__))
         elif isinstance(value, weakref.ref):
             yield ".target", value()
-        elif not kind.__flags__ & HEAP_TYPE and not hasattr(value, "__dict__"):
+        elif not kind.__flags__ & HEAP_TYPE and not hasattr(value, "__dict__") and kind not in UNIONS:
             yield ".repr", type(value).__repr__(value) if "0x" not in type(value).__repr__(value) else ""
-        if kind in DECLARING:
+        if kind in UNIONS:  # equal in any order, and typing remembers which of equal ones came first in the process
+            yield from numbered(sorted(value.__args__, key=lambda part: sorted(repr(part))))
+        elif kind in DECLARING:
             yield from ((f".{name}", getattr(value, name)) for name in DECLARED if hasattr(value, name))
         elif kind.__flags__ & HEAP_TYPE and not isinstance(value, (type, *WEAK)):
             yield from self.instance(value, kind)
@@ -148,6 +152,10 @@ class Description:
             for name, member in sorted(cls.__dict__.items()) if "__slots__" in cls.__dict__ else ():
                 if isinstance(member, types.MemberDescriptorType) and has(member, value):
                     yield f".{name}", member.__get__(value)
+
+
+def numbered(items):
+    return ((f"[{index}]", item) for index, item in enumerate(items))
 
 
 def has(member, value):
