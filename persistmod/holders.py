@@ -18,7 +18,7 @@ from operator import is_
 from typing import Any
 
 from persistmod import reducers
-from persistmod.bookkeeping import Account, is_bookkeeping
+from persistmod.bookkeeping import Account
 from persistmod.namespace import vars_of
 from persistmod.scope import has_value_semantics
 from persistmod.typeflags import IMMUTABLE_TYPE
@@ -77,13 +77,20 @@ def untracked(made: list[Any], namespace: dict[str, Any]) -> tuple[set[int], set
 
 
 def with_dictionaries(made: dict[int, Any], namespace: dict[str, Any]) -> Account:
-    """Return what a body made, by id, with the dictionaries that its things refer to, the collector does not know, and nobody else holds.
+    """Return what a body made, by id, with the dictionaries that `dictionaries` gives.
 
-    To be asked for when the body has run, since who fills a dictionary later may have the collector know it, and again whenever
-    attributes may have been looked at, which makes the dictionary of an instance.
+    To be asked for again whenever attributes may have been looked at, which makes the dictionary of an instance.
+    """
+    return Account(made | dictionaries(made, namespace))
+
+
+def dictionaries(made: dict[int, Any], namespace: dict[str, Any]) -> Account:
+    """Return, by id, the dictionaries that what a body made refers to, the collector does not know, and nobody else holds.
+
+    To be asked for when the body has run, since who fills a dictionary later may have the collector know it.
     """
     found, shared = _untracked(list(made.values()), namespace)
-    return Account(made | {id(value): value for value in found if type(value) is dict and id(value) not in shared})
+    return Account((id(value), value) for value in found if type(value) is dict and id(value) not in shared)
 
 
 def _untracked(made: list[Any], namespace: dict[str, Any]) -> tuple[list[Any], Counter[int]]:
@@ -146,7 +153,7 @@ def _holders(held: list[Any], values: list[Any], made: dict[int, Any], ignored: 
         theirs = [value for value in gc.get_referents(owner) if id(value) in held_ids]
         seen.update(map(id, theirs))
         # What a reducer finds again, a logger say, brings along what its owner made with it.
-        if _is_cache(owner) or is_bookkeeping(owner):
+        if _is_cache(owner):
             continue
         recreated = [value for value in theirs if reducers.is_recreated(value)]
         reasons += [f"its body changes {_describe(value)}" for value in recreated if not reducers.is_as_made(value)]

@@ -156,8 +156,9 @@ class _Runner(Loader):
             with observer:
                 exec(target.body.code, vars(module))
             observation = observer.conclude()
-            made = holders.with_dictionaries(observation.made or {}, vars(module))
+            dictionaries = holders.dictionaries(observation.made or {}, vars(module))
             image, persistent = imaging.make_image(observation, target.body.code, target.record.requested_run)
+            made = Account((observation.made or {}) | dictionaries)  # not before: it would be a holder of all that was made
         except BaseException as error:
             observer.take_back()
             if isinstance(error, PersistmodError | KeyboardInterrupt):

@@ -1,5 +1,7 @@
 """Runtime state in updates: base, current and new are merged; what no edit concerns stays as it became."""
 
+import gc
+
 import pytest
 from edits import edit
 from processes import Database
@@ -22,6 +24,15 @@ def test_closed_module_stays_closed(tmp_path):
         record = registry.add("counter", COUNTER.format("count"))
         persistmod.update("counter", COUNTER.format("-count"))
         assert record.run == "once", record.run_reason
+
+
+def test_nobody_looks_through_the_heap_for_a_plain_edit(tmp_path, monkeypatch):
+    scans = []
+    monkeypatch.setattr(gc, "get_referrers", lambda *values: scans.append(values) or [])
+    with Database(tmp_path).open() as registry:
+        registry.add("counter", COUNTER.format("count"))
+        persistmod.update("counter", COUNTER.format("-count"))
+        assert not scans
 
 
 @edit(COUNTER.format("count"), "count = 10\n" + COUNTER.format("count").partition("\n")[2], held="m.hit(); m.hit()", fresh=False)
