@@ -53,8 +53,7 @@ def _difference_of_dict(
     node: dict[Any, Any], now: list[Any], before: list[Any], module: str, own: Container[int]
 ) -> str | None:
     items = list(node.items())
-    if len(now) > len(items) and before[1:2] and before[1] is items[0][0]:  # keys that are not all strings are seen, too
-        before = before[::2]
+    before = _values(before, items, are_keys_seen=len(now) > len(items))
     known, kept = {id(value) for value in before}, {id(value) for key, value in items}
     new = [value for key, value in items if id(value) not in known]
     if _brings_along(node, new, own):
@@ -69,6 +68,18 @@ def _difference_of_dict(
             excused += 1
     gone = _alive(value for value in before if id(value) not in kept)
     return "" if rest or len(gone) > excused else None
+
+
+def _values(before: list[Any], items: list[tuple[Any, Any]], are_keys_seen: bool) -> list[Any]:
+    """Return the values among what a dictionary referred to, but for those whose keys were weak references that have died.
+
+    The collector sees keys, too, each after its value, unless all are strings.
+    """
+    pairs = list(zip(before[::2], before[1::2], strict=False))
+    now = {id(key) for key, value in items}
+    if are_keys_seen and any(id(key) in now for value, key in pairs):
+        return [value for value, key in pairs if _alive((key,))]
+    return [] if pairs and not items and not _alive(key for value, key in pairs) else before
 
 
 def _brings_along(node: Any, new: list[Any], own: Container[int]) -> bool:

@@ -4,10 +4,13 @@ import cProfile
 import gc
 import sys
 import types
+import weakref
 
 import pytest
 from processes import Database
 from support import assert_run, fresh
+
+from persistmod import differing
 
 OTHER = """
 import abc, sys, threading, types
@@ -358,3 +361,17 @@ def test_profilers_go_on_after_a_run(tmp_path):
         sorted([2, 1])
         profiler.disable()
     assert any("sorted" in str(entry.code) for entry in profiler.getstats())
+
+
+@pytest.mark.parametrize("left", [0, 1, 2])
+def test_keys_that_died_are_no_change_of_a_weak_dictionary(left):
+    class Key: ...
+
+    keys = [Key() for _ in range(3)]
+    table = weakref.WeakKeyDictionary({key: [number] for number, key in enumerate(keys)})
+    before = gc.get_referents(table.data)
+    del keys[: 3 - left]
+    assert len(table) == left and differing.difference(table.data, before, "", ()) is None
+    if left:
+        del table[keys[0]]
+        assert differing.difference(table.data, before, "", ()) is not None
