@@ -117,12 +117,13 @@ class Decider:
         return "keep"
 
     def _adds_to(self, new: Any, current: Any, base: Callable[[dict[str, Any]], Any]) -> bool:
-        """Return whether the body adds to a container that a function holds, as to that of singledispatch, or may have made it anew.
+        """Return whether the body adds to a container that a function holds, and others may have, too, as to that of singledispatch.
 
         Where nothing tells what it made before, only what has keys can be added to.
         """
-        is_container = type(new) is type(current) and type(new) in CONTAINERS
-        return is_container and (type(new) is dict or self.base_value(base) is not MISSING)
+        if type(new) is not type(current) or type(new) not in CONTAINERS:
+            return False
+        return type(new) is dict if self.base_value(base) is MISSING else self.is_changed_since(current, base)
 
     def _may_be_generated(self, path: str, new: Any, base: Callable[[dict[str, Any]], Any]) -> bool:
         """Return whether a metaclass or a decorator that may be another now could have put a value where the class body had one.

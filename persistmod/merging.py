@@ -14,13 +14,13 @@ from collections.abc import Iterable, Iterator
 from itertools import islice
 from typing import Any
 
-from persistmod import tables
+from persistmod import reducers, tables
 from persistmod.classes import slot_value
 from persistmod.functions import built_in_attributes, contents
 from persistmod.namespace import vars_of
 from persistmod.pairing import Side, core_of, members
 from persistmod.scope import has_value_semantics
-from persistmod.typeflags import HEAP_TYPE, has_attributes
+from persistmod.typeflags import HEAP_TYPE, IMMUTABLE_TYPE, has_attributes
 
 MISSING: Any = type("Missing", (), {"__repr__": lambda self: "MISSING"})()
 _FEW = 32
@@ -47,15 +47,18 @@ def paths_of(side: Side) -> dict[int, str]:
 class Comparison:
     """Compares values of one side with values of another; `{id: canonical name}` of the definitions of each.
 
-    `moved` are pairs of functions in equal values that do the same and stand elsewhere in the source.
+    `moved` are pairs of functions in equal values that do the same and stand elsewhere in the source; `alike` are the pairs of objects that
+    make up the values compared last, if those are the same.
     """
 
     def __init__(self, first: dict[int, str], second: dict[int, str]) -> None:
         self._first, self._second = first, second
         self.moved: list[tuple[types.FunctionType, types.FunctionType]] = []
+        self.alike: list[tuple[Any, Any]] = []
 
     def is_same(self, first: Any, second: Any) -> bool:
         """Return whether two values are built alike."""
+        self.alike = []
         if first is MISSING or second is MISSING:
             return first is second
         if _is_same_atom(first, second) or _are_equal_and_flat(first, second):
@@ -81,6 +84,7 @@ class Comparison:
             pending.extend(parts)
         functions = [pair for pair in keep if type(pair[0]) is types.FunctionType and id(pair[0]) not in self._first]
         self.moved += [(one, other) for one, other in functions if one.__code__ != other.__code__]
+        self.alike = keep
         return True
 
     def token(self, value: Any, side: int, depth: int = 3) -> Any:
@@ -196,8 +200,25 @@ def _parts_of(value: Any) -> Iterator[tuple[Any, Any]]:
         yield from (("function", value.func), ("arguments", value.args), ("keywords", value.keywords))
     elif kind is bytearray:
         yield "bytes", bytes(value)
+    elif _is_opaque(kind):
+        yield from enumerate(_reduction(value))
     if has_attributes(kind):
         yield from _state(value)
+
+
+def _is_opaque(kind: type) -> bool:
+    """Return whether a type is made in C and shows no parts: a read-only view, a lock, an iterator."""
+    is_in_c = bool(kind.__flags__ & IMMUTABLE_TYPE) or not kind.__flags__ & HEAP_TYPE
+    return is_in_c and kind is not object and not has_value_semantics(kind)
+
+
+def _reduction(value: Any) -> tuple[Any, ...]:
+    """Return what a value is made again from, nothing if that cannot be."""
+    try:
+        reduction = reducers.reduce(value, type(value))
+    except Exception:  # whatever it raised: it has no parts that anybody knows
+        return ()
+    return (*reduction[:3], *map(list, filter(None, reduction[3:5]))) if type(reduction) is tuple else ()
 
 
 def _module_of(function: types.FunctionType) -> str:

@@ -262,6 +262,10 @@ class Relinker:
             (kind.update if hasattr(kind, "update") else kind.extend)(again, kind.copy(value))
         return again
 
+    def _argument(self, value: Any) -> Any:
+        """Resolve an argument of a reduction: a tuple may have been made for it, of items that the body made."""
+        return self._immutable(value, tuple) if type(value) is tuple else self.resolve(value)
+
     def _slots(self, value: Any) -> None:
         for cls in type(value).__mro__:
             for member in list(cls.__dict__.values()) if cls.__flags__ & HEAP_TYPE else ():
@@ -291,7 +295,7 @@ class Relinker:
         head, arguments, state = parts[:3]
         if any(parts[3:]):
             return value
-        again = self.resolve(head)(*(self.resolve(argument) for argument in arguments))
+        again = self.resolve(head)(*(self._argument(argument) for argument in arguments))
         self.stands_for[id(value)] = again
         if isinstance(value, property) and again.__doc__ != value.__doc__:
             again.__doc__ = value.__doc__  # it was taken from a getter that has its old one still

@@ -9,6 +9,7 @@ body enters in it, and keeps what clients did.
 
 from __future__ import annotations
 
+import types
 from collections.abc import Callable, Iterator
 from functools import partial
 from itertools import chain
@@ -150,7 +151,10 @@ class Values(Decider):
         return base is object or base in CONTAINERS
 
     def _pair_instances(self, new: Any, current: Any) -> None:
-        """Let instances of the module's classes inside live values stand for those in the same places of new ones."""
+        """Let what is inside a live value stand for what is in the same places of the new one: all of it if the two are built alike."""
+        for after, before in self.with_live.alike:
+            if id(before) not in self._standing and not issubclass(type(after), _PAIRED):
+                self._stand_for(after, before)
         for after, before in self._instances_in(new, current, set()):
             self._stand_for(after, before)
 
@@ -219,6 +223,9 @@ class Values(Decider):
 
     def _is_new(self, new: Any, held: Any, base: Find) -> bool:
         return not (self.with_live.is_same(new, held) or self.is_base(new, base) or self.is_changed_since(held, base))
+
+
+_PAIRED = (types.FunctionType, type)  # which have partners
 
 
 def _attribute(find: Find, name: str, base: dict[str, Any]) -> Any:

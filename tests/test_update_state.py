@@ -577,3 +577,40 @@ B.another, A.another, A.third = C, B, C
 @edit(EACH_OTHER.format(1), EACH_OTHER.format(2), held="a = m.A()")
 def test_classes_that_have_each_other_as_attributes(m, held):
     assert held.a.f() == 2 and m.A.others.a is m.A and m.B.others is m.A and m.C.other is m.B
+
+
+VIEWS = """
+import threading, types
+RATE = {}
+def make(rate): return threading.Lock(), types.MappingProxyType({{"a": 1}})
+lock, view = make(RATE)
+box = [view]
+"""
+
+
+@edit(VIEWS.format(1), VIEWS.format(2) + "known = view\n", held="lock, view = m.lock, m.view")
+def test_views_and_locks_that_are_made_alike_stay(m, held):
+    assert m.lock is held.lock and m.view is held.view is m.box[0] is m.known
+
+
+FIELDS = """
+import types
+class Field:
+    __slots__ = ("name", "view")
+    def __init__(self, name): self.name, self.view = name, types.MappingProxyType({{}})
+def fields(cls):
+    found = [Field("a")]
+    cls.fields = type("Fields", (tuple,), {{}})(found)
+    cls.found = lambda self: found
+    return cls
+RATE = {}
+@fields
+class A:
+    rate = RATE
+"""
+
+
+@edit(FIELDS.format(1), FIELDS.format(2), FIELDS.format(3), held="first = m.A.fields[0]")
+def test_what_is_made_alike_is_shared_as_the_new_body_shares_it(m, held):
+    assert m.A.rate == 3 and m.A.fields[0] is m.A().found()[0] and type(m.A.fields[0]) is m.Field
+    assert held.first is m.A.fields[0] and len(m.A.fields) == 1
