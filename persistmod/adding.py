@@ -250,12 +250,18 @@ def run_all_new(
 def update_together(
     registry: Registry, known: dict[str, str | bytes], new: list[PersistentModule], gone: list[str], options: updating.Options,
     data: Mapping[str, Mapping[str, bytes | None]] = types.MappingProxyType({}),
-    import_new: Callable[[PersistentModule], object] = run_new,
+    import_new: Callable[[PersistentModule], object] = run_new, becoming: Collection[PersistentModule] = (),
 ) -> dict[str, Plan]:
-    """Update modules by name, add new ones, remove those that are gone, all or none; see `Registry.update_many`."""
+    """Update modules by name, add new ones, remove those that are gone, all or none; see `Registry.update_many`.
+
+    `becoming` are the records of those that become packages.
+    """
     for name in gone:
         registry[name]
-    same = {name: registry[name] for name, source in known.items() if to_bytes(source, name) == registry[name].source_bytes}
+    same = {
+        name: registry[name] for name, source in known.items()
+        if to_bytes(source, name) == registry[name].source_bytes and registry[name] not in becoming
+    }  # fmt: skip
     known = {name: source for name, source in known.items() if name not in same}
     stored = [name for name in known if is_source_only(registry[name])]
     texts = {name: to_bytes(known.pop(name), name) for name in stored}

@@ -187,7 +187,10 @@ class _Finder(Loader, MetaPathFinder):
 
     def find_spec(self, fullname: str, path: Any = None, target: Any = None) -> importlib.machinery.ModuleSpec | None:
         follower = self.followers.get(fullname)
-        return None if follower is None else importlib.machinery.ModuleSpec(fullname, self, is_package=hasattr(follower.module, "__path__"))
+        if follower is None:
+            return None
+        is_package = follower.spec.submodule_search_locations is not None
+        return importlib.machinery.ModuleSpec(fullname, self, is_package=is_package)
 
     def create_module(self, spec: importlib.machinery.ModuleSpec) -> types.ModuleType:
         """Make the scratch module, as its own loader would."""
@@ -198,8 +201,7 @@ class _Finder(Loader, MetaPathFinder):
         follower, namespace = self.followers[getattr(module.__spec__, "name", "")], vars(module)
         module.__spec__ = follower.spec
         module.__loader__ = follower.spec.loader
-        if hasattr(follower.module, "__path__"):
-            module.__path__ = follower.module.__path__
+        loading.share_path(module, follower.module)
         namespace["__builtins__"] = builtins.__dict__
         making = Making()
         with making:

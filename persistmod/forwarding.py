@@ -65,6 +65,11 @@ def forwarder(target: Callable[..., Any], like: types.CodeType) -> types.CodeTyp
     )
 
 
+def is_same_code(one: types.CodeType, other: types.CodeType) -> bool:
+    """Return whether two codes are the same, those inside them, too, and of one file: comparing them tells all but that."""
+    return one == other and one.co_filename == other.co_filename
+
+
 def set_code(function: types.FunctionType, code: types.CodeType) -> None:
     """Give a function code that fits it; from 3.13 on Python warns where a generator becomes none, which is just what is wanted."""
     if function.__code__.co_flags & _KINDS == code.co_flags & _KINDS:

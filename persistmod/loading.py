@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import builtins
 import gc
+import importlib._bootstrap
 import importlib.abc
 import importlib.machinery
 import importlib.util
@@ -130,6 +131,20 @@ def has_followed(module: types.ModuleType, record: Record) -> None:
     """Have a live module that took another version of its record say what that says."""
     be_script(module, record.script)
     offering.offer_source(record, record.filename)
+    if becomes_package(module, record):
+        importlib._bootstrap._init_module_attrs(spec_of(record), module, override=True)
+
+
+def becomes_package(module: types.ModuleType, record: Record) -> bool:
+    """Return whether a live module that came from its record as no package is to be one now."""
+    origin = getattr(module.__spec__, "origin", None)
+    return record.is_package and isinstance(origin, str) and not origin.rpartition("/")[2].startswith("__init__.")
+
+
+def share_path(scratch: types.ModuleType, module: types.ModuleType) -> None:
+    """Give the scratch module of a package the search path of the live one, which may have been changed, if that has one yet."""
+    if hasattr(scratch, "__path__") and hasattr(module, "__path__"):
+        scratch.__path__ = module.__path__
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,6 +16,7 @@ from typing import Any
 
 from persistmod import reducers, tables
 from persistmod.classes import slot_value
+from persistmod.forwarding import is_same_code
 from persistmod.functions import built_in_attributes, contents
 from persistmod.namespace import vars_of
 from persistmod.pairing import Side, core_of, members
@@ -83,7 +84,7 @@ class Comparison:
                 return False
             pending.extend(parts)
         functions = [pair for pair in keep if type(pair[0]) is types.FunctionType and id(pair[0]) not in self._first]
-        self.moved += [(one, other) for one, other in functions if one.__code__ != other.__code__]
+        self.moved += [(one, other) for one, other in functions if not is_same_code(one.__code__, other.__code__)]
         self.alike = keep
         return True
 

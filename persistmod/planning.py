@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
 
-from persistmod import classes, places
+from persistmod import classes, forwarding, places
 from persistmod.datastate import IMPORT_SYSTEM
 from persistmod.functions import built_in_attributes, contents
 from persistmod.merging import MISSING
@@ -24,7 +24,7 @@ from persistmod.typeflags import has_attributes
 from persistmod.values import Values
 
 WEAK = (weakref.WeakKeyDictionary, weakref.WeakValueDictionary, weakref.WeakSet)
-_IMPLIED = frozenset(("__dict__", "__weakref__", "__module__", "_abc_impl", "__abstractmethods__", "__slotnames__"))
+_IMPLIED = frozenset(("__dict__", "__weakref__", "__module__", "_abc_impl", "__abstractmethods__", "__slotnames__", "__firstlineno__"))
 _FROM_IMPORT = frozenset((*IMPORT_SYSTEM, "__name__", "__file__", "__package__"))
 
 
@@ -149,7 +149,7 @@ class Planner(Values):
             self._forward(found, "its cells are shared with other functions")
             return
         written = [(old_cell, new_cell) for old_cell, new_cell, is_shared in cells]
-        if found.old.__code__ != found.new.__code__ or attributes or written:
+        if not forwarding.is_same_code(found.old.__code__, found.new.__code__) or attributes or written:
             self.changes.functions.append((found, attributes, written))
             if found.old.__code__.co_code != found.new.__code__.co_code or self.edit.affects(found.path):
                 self.step(found.path, "update", self.edit.reason(found.path), "the same function, with the new code")
@@ -229,6 +229,9 @@ class Planner(Values):
             self._plan_registry(found)
         if len(self.changes.class_attributes) + len(self.changes.class_bases) > before or self.edit.affects(found.path):
             self.step(found.path, "update", self.edit.reason(found.path), "the same class; its instances have the new members")
+        line = found.new.__dict__.get("__firstlineno__")
+        if line is not None and line != found.old.__dict__.get("__firstlineno__"):
+            self.changes.class_attributes.append((found.old, "__firstlineno__", line))  # where it stands is no part of what it is
 
     def _pair_composites(self, found: Pair) -> None:
         """Let the members of a flag that were made when somebody asked for them be those that the new class makes of their values."""

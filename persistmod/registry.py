@@ -25,7 +25,7 @@ from ZODB._compat import PersistentUnpickler
 from ZODB.Connection import Connection
 from ZODB.utils import z64
 
-from persistmod import adding, history, imaging, journal, leaking, live, loading, prefetching, trees, updating, verifying
+from persistmod import adding, history, imaging, journal, leaking, live, loading, prefetching, trees, updating, verifying, versions
 from persistmod.adding import TreeReport
 from persistmod.directories import Directories
 from persistmod.errors import InvalidNameError, NameTakenError, NotRegisteredError, StorageError
@@ -179,8 +179,9 @@ class Registry(Persistent, Listing, Directories):
     ) -> dict[str, Plan]:
         """Update modules together, all or none: `{name: source}`; None removes a module, a new name adds one.
 
-        `packages` are the new names that are packages. `data`: `{package: {path: bytes, or None to remove it}}`. `failing`: what becomes of
-        new modules that cannot be imported here, "refuse", or "store" to keep them as source only. All new bodies run aside together, each
+        `packages` are the names that are packages: new ones, and modules that become that in place. `data`:
+        `{package: {path: bytes, or None to remove it}}`. `failing`: what becomes of new modules that cannot be imported here, "refuse", or
+        "store" to keep them as source only. All new bodies run aside together, each
         when it is first imported, so their order and cycles are those of a fresh process. What is kept as source only gets its new source,
         and is imported if that can be. Returns `{name: plan}` of the other modules that were there. Raises as `persistmod.update` and `add`
         do; then nothing is changed.
@@ -201,7 +202,9 @@ class Registry(Persistent, Listing, Directories):
             for name, source in sources.items()
             if source is not None and name not in self
         ]
-        return adding.update_together(self, known, new, gone, options, data, import_new)
+        becoming = [self[name] for name in packages if name in known and not self[name].is_package]
+        with versions.as_packages(becoming):
+            return adding.update_together(self, known, new, gone, options, data, import_new, becoming)
 
     def leaks(self, progress: Progress | None = None) -> list[Leaked]:
         """Return what left the source of its module and stays, with all who use it: a scan of the database, shown by `progress`."""

@@ -149,8 +149,7 @@ class _Runner(Loader):
         if target.record.script is not None:
             known = target.record.script  # what it contributed is its own, also where it leaves now
             loading.be_script(module, replace(known, contributes=known.contributes.union(target.body.slices)))
-        if target.record.is_package:
-            module.__path__ = target.module.__path__
+        loading.share_path(module, target.module)
         observer = Observer(target.record.name, vars(module), target.body, target.repeated)
         try:
             with observer:

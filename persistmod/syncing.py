@@ -246,7 +246,7 @@ class Syncing:
         return wanted
 
     def _changes(self, steps: Iterable[SyncStep]) -> Changes:
-        """Return what steps change; a module that becomes a package, or the other way round, goes and comes again, with all below it."""
+        """Return what steps change; a package that becomes a module goes and comes again, with all below it."""
         wanted = self._wanted(steps)
         before, after = _sources(self._modules), _sources(wanted)
         again = [name for name in {**before, **after} if self._changes_kind(name, after)]
@@ -264,7 +264,7 @@ class Syncing:
 
     def _changes_kind(self, name: str, after: Mapping[str, File]) -> bool:
         if name in after:
-            return name in self._registry and self._registry[name].is_package != after[name].is_package
+            return name in self._registry and self._registry[name].is_package > after[name].is_package
         return any(other.startswith(f"{name}.") for other in after)
 
     def _check(self, steps: list[SyncStep], gate: Gate) -> None:

@@ -33,7 +33,7 @@ from persistmod.source import Body, common_lines, to_bytes, to_text
 from persistmod.writes import Writes
 
 Check = Callable[[Plan, types.ModuleType], object]
-_IDENTITY = ("__spec__", "__loader__", "__file__", CONTRIBUTES)
+_IDENTITY = ("__spec__", "__loader__", "__file__", "__path__", "__package__", CONTRIBUTES)
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,7 +148,7 @@ Others = Callable[[Mapping[str, Text]], Iterable[PersistentModule]]
 def _target(record: PersistentModule, live_module: types.ModuleType, source: str | bytes) -> Target:
     data = to_bytes(source, record.name)
     target = Target(record, live_module, data, _UNCHANGED)
-    return target if data == record.source_bytes else _compiled(target)
+    return target if _nothing_to_do(target) is not None else _compiled(target)
 
 
 _UNCHANGED = Body(compile("", "", "exec"), "")
@@ -186,7 +186,8 @@ def target_of(module: Any) -> tuple[PersistentModule, types.ModuleType]:
 
 def _nothing_to_do(target: Target) -> Plan | None:
     record = target.record
-    return Plan(record.name, record.version, (), "") if target.data == record.source_bytes else None
+    is_done = target.data == record.source_bytes and not loading.becomes_package(target.module, record)
+    return Plan(record.name, record.version, (), "") if is_done else None
 
 
 def _check_writable(record: PersistentModule) -> None:
@@ -344,5 +345,6 @@ def _write_identity(run: Run, writes: Writes) -> None:
     """Have the live module say that it comes from the database now: tools ask its loader for the source."""
     namespace = vars(run.target.module)
     for name in _IDENTITY:
-        if name in vars(run.scratch) and namespace.get(name) is not vars(run.scratch)[name]:
-            writes.bind(namespace, name, vars(run.scratch)[name])
+        value, known = vars(run.scratch).get(name), namespace.get(name)
+        if name in vars(run.scratch) and value is not known and (type(value) is not str or value != known):
+            writes.bind(namespace, name, value)

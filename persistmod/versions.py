@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import types
 import uuid
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -116,6 +117,19 @@ class Kept:
             for changed in jar._registered_objects[count:]:  # ZODB has no other list of them
                 if id(changed) not in known and changed._p_serial != z64:
                     changed._p_invalidate()
+
+
+@contextmanager
+def as_packages(records: Collection[PersistentModule]) -> Iterator[None]:
+    """Have records of modules be those of packages; they are as before if the block fails."""
+    kept = Kept(records)
+    try:
+        for record in records:
+            record.is_package, record._filename = True, None
+        yield
+    except BaseException:
+        kept.put_back()
+        raise
 
 
 def _set_state(record: Any, state: dict[str, Any]) -> None:

@@ -948,3 +948,10 @@ class {1}(Named):
 @edit(NAMED.format(1, "Sub"), NAMED.format(2, "Sub"), held="named = m.Named()")
 def test_attribute_that_the_metaclass_has_a_descriptor_for(m, held):
     assert held.named.__name__ == m.Sub().__name__ == 2 and m.Named.__name__ == "Named" and m.g() == (2, 2)
+
+
+@edit("class C:\n    def f(self): return 1\n", "# moved\n\nclass C:\n    def f(self): return 1\n", held="C = m.C")
+def test_class_that_only_moves_is_found_where_it_stands(m, held):
+    import inspect
+
+    assert held.C is m.C and inspect.getsourcelines(m.C) == (["class C:\n", "    def f(self): return 1\n"], 3)

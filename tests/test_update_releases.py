@@ -193,7 +193,7 @@ def test_class_whose_methods_have_it_in_their_cells_is_replaced(m, held):
     assert type(m.form) is m.Form and m.form.size() == 2 and m.Form().size() == 2
 
 
-UNSTORABLE = "from types import ModuleType\nclass Old(ModuleType): size = 1\nold = Old('old')\ndef f(): return 1\n"
+UNSTORABLE = "from types import ModuleType\nOld = type('Old', (ModuleType,), {'size': 1})\nold = Old('old')\ndef f(): return 1\n"
 
 
 @edit(UNSTORABLE, "def f(): return 2\n", "def f(): return 3\n", kept=True)
