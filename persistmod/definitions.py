@@ -137,6 +137,8 @@ class DefinitionWalker(Walker):
     # Classes
 
     def save_class(self, value: type, path: Path) -> Steps:
+        if not classes.is_made_in_python(value):
+            raise NotStorable(f"<class {value.__qualname__!r}>, which is made in C, and no module names")
         self.begin(value, f"the class {value.__qualname__}: it is needed to make itself, as its own metaclass is")
         shape = classes.shape(value)
         self.save_reference("persistmod.rebuilding", "new_class")

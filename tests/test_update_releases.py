@@ -203,6 +203,16 @@ def test_what_left_the_source_is_made_again_with_what_was_imported_for_it(m):
     assert m.ModuleType is types.ModuleType and m.old.size == m.Old.size == 1 and m.f() == 3
 
 
+KEYED = "from collections import OrderedDict\nclass Old:\n    table = {type(OrderedDict().keys()): 1}\ndef f(): return 1\n"
+
+
+@edit(KEYED, "def f(): return 2\n", "def f(): return 3\n", kept=True)
+def test_what_left_the_source_and_refers_to_a_class_without_a_name(m):
+    import collections
+
+    assert m.Old.table == {type(collections.OrderedDict().keys()): 1} and m.f() == 3
+
+
 PATTERNS = """
     from collections import namedtuple
     from typing import NamedTuple
