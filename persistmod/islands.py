@@ -18,11 +18,11 @@ from functools import partial
 from typing import Any
 
 from persistmod import classes, forwarding
-from persistmod.bookkeeping import Account, is_bookkeeping
+from persistmod.bookkeeping import Account, Notes, is_bookkeeping
 from persistmod.errors import UpdateError
 from persistmod.holders import excess_of_made
 from persistmod.merging import Comparison, Pool
-from persistmod.redirecting import redirect, weak_references
+from persistmod.redirecting import is_made_again, made_again, redirect, weak_references
 from persistmod.relinking import Relinker
 from persistmod.writes import Writes
 
@@ -85,9 +85,29 @@ def _exchange(stand_in: Account, exchanged: Account, superseded: Mapping[int, An
         base: Any = next((base for base in (list, deque, set) if issubclass(type(owner), base)), None)
         if base is not None:  # past methods of its own, and without asking a proxy for its class
             _match(list(base.__iter__(owner)), stand_in.keys(), nameless, exchanged, superseded)
-    for owner in owners:
-        if not exchanged.keys().isdisjoint(map(id, gc.get_referents(owner))):
+    for owner in _with_holders_of_made_again(owners, exchanged, {*ours, id(owners)}):
+        if _holds(owner, exchanged):
             redirect(owner, exchanged, writes)
+
+
+def _with_holders_of_made_again(owners: list[Any], exchanged: Account, ours: set[int]) -> list[Any]:
+    """Make again what cannot be changed, tuples say, and what holds it in turn; return the holders with those that were found.
+
+    What is made again is in `exchanged` then.
+    """
+    found, immutable = Notes(owners), Notes()
+    pending = owners
+    while pending := [owner for owner in pending if _holds(owner, exchanged) and is_made_again(owner, exchanged)]:
+        immutable += pending  # ids must stay taken
+        exchanged.update((id(owner), made_again(owner, exchanged)) for owner in pending)
+        ours |= {id(pending), id(sys._getframe())}
+        pending = [owner for owner in gc.get_referrers(*pending) if id(owner) not in ours and not is_bookkeeping(owner)]
+        found += pending
+    return found
+
+
+def _holds(owner: Any, exchanged: Account) -> bool:
+    return not exchanged.keys().isdisjoint(map(id, gc.get_referents(owner)))
 
 
 def _match(items: list[Any], entered: Container[int], nameless: set[int], exchanged: Account, superseded: Mapping[int, Any]) -> None:

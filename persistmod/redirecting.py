@@ -11,6 +11,7 @@ import gc
 import types
 import weakref
 from collections import OrderedDict, deque
+from collections.abc import Mapping
 from typing import Any
 
 from persistmod.classes import is_made_in_python, slot_value
@@ -27,6 +28,27 @@ def can_redirect(owner: Any) -> bool:
     if kind in (tuple, types.CellType, types.FunctionType) or issubclass(kind, (dict, list, set, deque)):
         return True
     return bool(kind.__flags__ & HEAP_TYPE)
+
+
+def is_made_again(owner: Any, exchanged: Mapping[int, Any]) -> bool:
+    """Return whether a holder cannot be given another object, but can be made again with it: a tuple, or the method of an instance."""
+    if type(owner) is types.MethodType:
+        return id(owner.__self__) in exchanged
+    return type(owner) in (tuple, frozenset) and not _is_of_a_class(owner)
+
+
+def _is_of_a_class(value: Any) -> bool:
+    """Return whether a tuple is the bases or the order of resolution of a class, which it has for itself."""
+    return type(value) is tuple and any(
+        isinstance(item, type) and any(value is own for own in (item.__mro__, item.__bases__)) for item in value
+    ) or any(isinstance(owner, type) for owner in gc.get_referrers(value))
+
+
+def made_again(owner: Any, exchanged: Mapping[int, Any]) -> Any:
+    """Return a holder like one of which `is_made_again` is true, with what stands for the objects that it holds."""
+    if type(owner) is types.MethodType:
+        return types.MethodType(owner.__func__, exchanged[id(owner.__self__)])
+    return type(owner)(exchanged.get(id(item), item) for item in owner)
 
 
 def redirect(owner: Any, exchanged: dict[int, Any], writes: Writes) -> None:

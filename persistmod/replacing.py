@@ -24,7 +24,7 @@ from persistmod.bookkeeping import Account, Notes, is_bookkeeping
 from persistmod.classes import is_persistent, set_value, slot_of, values_of
 from persistmod.namespace import vars_of
 from persistmod.pairing import Pair, can_take
-from persistmod.redirecting import can_redirect, redirect, weak_references
+from persistmod.redirecting import can_redirect, is_made_again, made_again, redirect, weak_references
 from persistmod.typeflags import static_base
 from persistmod.writes import Writes
 
@@ -159,7 +159,7 @@ def _find_owners(found: Replacement, instances: list[Any]) -> None:
         owners = [owner for owner in gc.get_referrers(*pending) if id(owner) not in ours and id(owner) not in seen]
         seen.update(map(id, owners))
         counted.update(map(id, chain.from_iterable(map(gc.get_referents, owners))))
-        pending = tuple(owner for owner in owners if _is_made_again(owner, found))
+        pending = tuple(owner for owner in owners if is_made_again(owner, found.exchanged))
         found.immutable += pending
         found.owners += [owner for owner in owners if _is_to_be_redirected(owner) and id(owner) not in moved]
         again = set(map(id, pending))
@@ -180,19 +180,6 @@ def _is_to_be_redirected(owner: Any) -> bool:
 
 # The list of instances, the pair in `moves`, the loop's variable, the argument of getrefcount.
 _OWN_REFERENCES = 4
-
-
-def _is_made_again(owner: Any, found: Replacement) -> bool:
-    if type(owner) is types.MethodType:
-        return id(owner.__self__) in found.exchanged
-    return type(owner) in (tuple, frozenset) and not _is_of_a_class(owner)
-
-
-def _is_of_a_class(value: Any) -> bool:
-    """Return whether a tuple is the bases or the order of resolution of a class, which it has for itself."""
-    return type(value) is tuple and any(
-        isinstance(item, type) and any(value is own for own in (item.__mro__, item.__bases__)) for item in value
-    ) or any(isinstance(owner, type) for owner in gc.get_referrers(value))
 
 
 def exchange(old: Any, new: Any) -> None:
@@ -240,7 +227,4 @@ def _make_again(found: Replacement) -> None:
             stack += inner
             continue
         stack.pop()
-        if type(value) is types.MethodType:
-            found.exchanged[id(value)] = types.MethodType(value.__func__, found.exchanged[id(value.__self__)])
-        else:
-            found.exchanged[id(value)] = type(value)(found.exchanged.get(id(item), item) for item in value)
+        found.exchanged[id(value)] = made_again(value, found.exchanged)

@@ -410,3 +410,39 @@ def test_new_module_with_a_class_that_cannot_stand_on_the_live_one_is_refused(da
         transaction.abort()
         core = sys.modules["pack.core"]
         assert core.Pattern().size() == 1 and "pack.git" not in sys.modules and not hasattr(core, "git")
+
+
+SENTINEL = "class Missing:\n    size = {}\n    def get(self): return self\nmissing = Missing()\n"
+USERS = """
+from .base import Missing, missing
+class H:
+    def pop(self, key=None, default=missing): return default
+    pair = (1, (2, missing))
+    get = missing.get
+def only(*, default=missing): return default
+def held():
+    inner = missing
+    return lambda: inner
+keep = held()
+kinds = (Missing,)
+seen = frozenset([missing])
+"""
+HELD = """
+import pack.base, pack.new as new
+missing = pack.base.missing
+found = [new.H().pop(), new.H.pair[1][1], new.H.get(), new.only(), new.keep(), *new.seen]
+[each is missing for each in found], new.kinds[0] is type(missing), missing.size
+"""
+
+
+def test_new_module_holds_what_lives_of_modules_that_change(tmp_path, nodes):
+    path = str(tmp_path / "app.fs")
+    one = nodes(path)
+    one("registry.update_many({'pack': '', 'pack.base': text}, packages=['pack']); transaction.commit()", text=SENTINEL.format(1))
+    other = nodes(path)
+    other("import pack.base")
+    sources = {"pack": "from . import new\n", "pack.base": SENTINEL.format(2), "pack.new": USERS}
+    one("registry.update_many(sources, packages=['pack']); transaction.commit()", sources=sources)
+    other("receive(); transaction.begin()")
+    for node in (one, other, nodes(path)):
+        assert node(HELD) == ([True] * 6, True, 2)
