@@ -9,14 +9,14 @@ from __future__ import annotations
 import sys
 import types
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import cache
 from typing import Any
 
 from persistmod import holders
 from persistmod.dependence import Edit
-from persistmod.merging import MISSING, Comparison, paths_of
+from persistmod.merging import MISSING, Comparison, guests_of, paths_of
 from persistmod.namespace import has_own_globals, is_declared, vars_of
 from persistmod.pairing import Side
 
@@ -45,6 +45,14 @@ class Neighbours:
         pairs = list(modules)
         namespaces = {id(vars(scratch)): vars(live) for scratch, live in pairs}
         return cls({id(scratch): live for scratch, live in pairs}, namespaces, _ids_in(added))
+
+    @staticmethod
+    def name(names: dict[int, str], paths: Mapping[int, str], side: Side) -> None:
+        """Add the names of the definitions of a module; where a class has one of another module as an attribute, that names it first."""
+        guests = guests_of(side)
+        for key, path in paths.items():
+            if key not in guests or key not in names:
+                names[key] = f"{side.module}:{path}"
 
 
 def _ids_in(names: Iterable[str]) -> frozenset[int]:
@@ -76,8 +84,8 @@ class Decider:
         self._new_names = set(self._paths.values())
         self._old_paths = paths_of(self.old)
         self._neighbours = neighbours
-        neighbours.new.update({key: f"{module}:{path}" for key, path in self._paths.items()})
-        neighbours.live.update({key: f"{module}:{path}" for key, path in self._old_paths.items()})
+        neighbours.name(neighbours.new, self._paths, self.new)
+        neighbours.name(neighbours.live, self._old_paths, self.old)
         neighbours.live.update({id(live): f"{id(live)}" for live in neighbours.modules.values()})
         neighbours.new.update({key: f"{id(live)}" for key, live in neighbours.modules.items()})
         self.with_live = Comparison(neighbours.new, neighbours.live)

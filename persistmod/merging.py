@@ -18,7 +18,7 @@ from persistmod import reducers, tables
 from persistmod.classes import slot_value
 from persistmod.forwarding import is_same_code
 from persistmod.functions import built_in_attributes, contents
-from persistmod.namespace import vars_of
+from persistmod.namespace import is_declared, vars_of
 from persistmod.pairing import Side, core_of, members
 from persistmod.scope import has_value_semantics
 from persistmod.typeflags import HEAP_TYPE, IMMUTABLE_TYPE, has_attributes
@@ -43,6 +43,13 @@ def paths_of(side: Side) -> dict[int, str]:
         if issubclass(type(value), type) and not is_known:
             pending.extend((f"{path}.{name}", member) for name, member in members(value).items())
     return paths
+
+
+def guests_of(side: Side) -> set[int]:
+    """Return the ids of what classes of a module have as attributes and is a class of another one."""
+    owners = [value for value in side.definitions().values() if issubclass(type(value), type)]
+    found = [value for owner in owners for value in members(owner).values() if issubclass(type(value), type)]
+    return {id(value) for value in found if not is_declared(value, side.module, side.namespace)}
 
 
 class Comparison:

@@ -446,3 +446,14 @@ def test_new_module_holds_what_lives_of_modules_that_change(tmp_path, nodes):
     other("receive(); transaction.begin()")
     for node in (one, other, nodes(path)):
         assert node(HELD) == ([True] * 6, True, 2)
+
+
+def test_class_that_moves_is_the_new_one_where_another_class_has_it_as_an_attribute(database):
+    user = "from .base import Multi\nclass R:\n    kind = Multi\ndef f(): return {}\n"
+    with database.open() as registry:
+        update(registry, _="", base="class Multi: size = 1\n", user=user.format(1), z="from .base import Multi\ndef f(): return 1\n")
+        update(registry, _="", base="from .new import Multi\n", user=user.format(2), z="from .base import Multi\ndef f(): return 2\n",
+               new="class Multi: size = 2\n")  # fmt: skip
+        pack = registry["pack"].module
+        assert pack.z.Multi is pack.user.Multi is pack.user.R.kind is pack.base.Multi is pack.new.Multi
+        assert pack.z.Multi.size == 2 and pack.z.f() == 2
