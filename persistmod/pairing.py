@@ -147,8 +147,13 @@ def _pair(path: str, was: Any, now: Any, old: Side, new: Side, found: Pairing) -
             if found.classes[-1].keeps:
                 found.note(was, now)
             yield from _inside_classes(path, was, now, found)
-    elif type(was) is type(now):
+    elif _go_by_one_name(type(was), type(now)):
         yield from _inside_holders(path, was, now, found)
+
+
+def _go_by_one_name(was: type, now: type) -> bool:
+    """Return whether two classes are one, or two versions of one: that of another module may be updated together with this one."""
+    return was is now or (was.__module__, was.__qualname__) == (now.__module__, now.__qualname__)
 
 
 def _inside_holders(path: str, was: Any, now: Any, found: Pairing) -> Iterator[tuple[str, Any, Any]]:

@@ -457,3 +457,15 @@ def test_class_that_moves_is_the_new_one_where_another_class_has_it_as_an_attrib
         pack = registry["pack"].module
         assert pack.z.Multi is pack.user.Multi is pack.user.R.kind is pack.base.Multi is pack.new.Multi
         assert pack.z.Multi.size == 2 and pack.z.f() == 2
+
+
+def test_functions_in_descriptors_of_a_module_that_is_updated_with_theirs_follow(database):
+    tools, user = "class Cached(property): size = {}\n", "{}from .tools import Cached\nclass A:\n    @Cached\n    def f(self): return {}\n"
+    with database.open() as registry:
+        update(registry, _="", tools=tools.format(1), user=user.format("", 1))
+        pack = registry["pack"].module
+        held, line = pack.user.A.f.fget, pack.user.A.f.fget.__code__.co_firstlineno
+        update(registry, _="", tools=tools.format(2), user=user.format("# moved\n", 1))
+        assert held.__code__.co_firstlineno == pack.user.A.f.fget.__code__.co_firstlineno == line + 1
+        update(registry, _="", tools=tools.format(3), user=user.format("", 2))
+        assert held(None) == pack.user.A().f == 2 and pack.user.A.f.fget is held
