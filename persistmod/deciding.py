@@ -16,7 +16,7 @@ from typing import Any
 
 from persistmod import holders
 from persistmod.dependence import Edit
-from persistmod.merging import MISSING, Comparison, guests_of, paths_of
+from persistmod.merging import MISSING, Comparison, paths_of
 from persistmod.namespace import has_own_globals, is_declared, vars_of
 from persistmod.pairing import Side
 
@@ -47,12 +47,10 @@ class Neighbours:
         return cls({id(scratch): live for scratch, live in pairs}, namespaces, _ids_in(added))
 
     @staticmethod
-    def name(names: dict[int, str], paths: Mapping[int, str], side: Side) -> None:
-        """Add the names of the definitions of a module; where a class has one of another module as an attribute, that names it first."""
-        guests = guests_of(side)
-        for key, path in paths.items():
-            if key not in guests or key not in names:
-                names[key] = f"{side.module}:{path}"
+    def name(names: dict[int, str], module: str, paths: Mapping[int, str], guests: Mapping[int, str]) -> None:
+        """Add the names of the definitions of a module; what a class of it has of another module is named by that one."""
+        names |= {key: f"{module}:{path}" for key, path in paths.items() if key not in guests}
+        names |= {key: f"{guests[key]}:{module}:{path}" for key, path in paths.items() if key in guests and key not in names}
 
 
 def _ids_in(names: Iterable[str]) -> frozenset[int]:
@@ -80,12 +78,13 @@ class Decider:
         self._base: dict[str, Any] | None = None
         self._with_base: Comparison | None = None
         self._base_paths: dict[int, str] = {}
-        self._paths = paths_of(self.new)
+        guests: dict[int, str] = {}
+        self._paths = paths_of(self.new, guests)
         self._new_names = set(self._paths.values())
-        self._old_paths = paths_of(self.old)
+        self._old_paths = paths_of(self.old, guests)
         self._neighbours = neighbours
-        neighbours.name(neighbours.new, self._paths, self.new)
-        neighbours.name(neighbours.live, self._old_paths, self.old)
+        neighbours.name(neighbours.new, module, self._paths, guests)
+        neighbours.name(neighbours.live, module, self._old_paths, guests)
         neighbours.live.update({id(live): f"{id(live)}" for live in neighbours.modules.values()})
         neighbours.new.update({key: f"{id(live)}" for key, live in neighbours.modules.items()})
         self.with_live = Comparison(neighbours.new, neighbours.live)
@@ -173,9 +172,10 @@ class Decider:
             if self._base is None:
                 return MISSING
             side = Side(self.module, self._base, lambda value: True)
-            self._base_paths = paths_of(side)
-            base_paths = {key: f"{self.module}:{path}" for key, path in self._base_paths.items()}
-            names = {**self._neighbours.live, **base_paths}
+            guests: dict[int, str] = {}
+            self._base_paths = paths_of(side, guests)
+            names = dict(self._neighbours.live)
+            self._neighbours.name(names, self.module, self._base_paths, guests)
             self._with_base = Comparison(self._neighbours.new, names)
             self.live_with_base = Comparison(self._neighbours.live, names)
         try:

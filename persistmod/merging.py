@@ -29,8 +29,11 @@ _TELLING = 8  # parts of a token
 _ATOMS = (types.NoneType, bool, int, str, bytes, types.EllipsisType, range)
 
 
-def paths_of(side: Side) -> dict[int, str]:
-    """Return `{id: canonical name}` of the definitions of a module, those in its classes with them; classes may have each other."""
+def paths_of(side: Side, guests: dict[int, str] | None = None) -> dict[int, str]:
+    """Return `{id: canonical name}` of the definitions of a module, those in its classes with them; classes may have each other.
+
+    `guests` gets `{id: module}` of those that say they are of another one.
+    """
     paths: dict[int, str] = {}
     pending = deque(side.definitions().items())
     while pending:
@@ -40,16 +43,11 @@ def paths_of(side: Side) -> dict[int, str]:
         for named in (value, core):
             if named is not None:
                 paths.setdefault(id(named), path)
+        if guests is not None and core is not None and not is_declared(core, side.module, side.namespace):
+            guests |= dict.fromkeys((id(value), id(core)), str(core.__module__))
         if issubclass(type(value), type) and not is_known:
             pending.extend((f"{path}.{name}", member) for name, member in members(value).items())
     return paths
-
-
-def guests_of(side: Side) -> set[int]:
-    """Return the ids of what classes of a module have as attributes and is a class of another one."""
-    owners = [value for value in side.definitions().values() if issubclass(type(value), type)]
-    found = [value for owner in owners for value in members(owner).values() if issubclass(type(value), type)]
-    return {id(value) for value in found if not is_declared(value, side.module, side.namespace)}
 
 
 class Comparison:
@@ -112,11 +110,11 @@ class Comparison:
 
     def _parts(self, one: Any, other: Any) -> list[tuple[Any, Any]] | None:
         """Return the pairs that remain to be compared, None if the two differ."""
+        if one is other:
+            return []
         path, other_path = self._first.get(id(one)), self._second.get(id(other))
         if path is not None or other_path is not None:
             return [] if path == other_path else None
-        if one is other:
-            return []
         kind = type(one)
         if kind is not type(other) and self._first.get(id(kind), kind) != self._second.get(id(type(other)), type(other)):
             return None

@@ -469,3 +469,15 @@ def test_functions_in_descriptors_of_a_module_that_is_updated_with_theirs_follow
         assert held.__code__.co_firstlineno == pack.user.A.f.fget.__code__.co_firstlineno == line + 1
         update(registry, _="", tools=tools.format(3), user=user.format("", 2))
         assert held(None) == pack.user.A().f == 2 and pack.user.A.f.fget is held
+
+
+def test_function_of_a_module_that_is_renamed_is_the_new_one_where_a_class_and_a_cell_have_it(database):
+    user = "from . import {0}\ndef make(f):\n    def call(): return f()\n    return type('C', (), dict(f=staticmethod(f), call=call))\n"
+    user += "C = make({0}.f)\n"
+    with database.open() as registry:
+        update(registry, _="", old="def f(): return 1\n", user=user.format("old"))
+        user_module = registry["pack.user"].module
+        update(registry, _="", old=None, new="def f(): return 1\n", user=user.format("new"))
+        call = user_module.C.call
+        assert user_module.C.f.__module__ == "pack.new" and call() == 1
+        assert call.__closure__[0].cell_contents is user_module.C.f is registry["pack.new"].module.f
