@@ -72,7 +72,7 @@ def _held_by_others(relinker: Relinker) -> list[Any]:
 def _exchange(stand_in: Account, exchanged: Account, superseded: Mapping[int, Any], relinker: Relinker, writes: Writes) -> None:
     new = [relinker.made[key] for key in stand_in]
     weak = [reference for value in new if weakref.getweakrefcount(value) for reference in weakref.getweakrefs(value)]
-    targets = [*new, *(reference for reference in weak if id(reference) in exchanged)]
+    targets = (*new, *(reference for reference in weak if id(reference) in exchanged))  # a tuple: the call makes no other
     if not targets:
         return
     frame = sys._getframe()
@@ -96,12 +96,12 @@ def _with_holders_of_made_again(owners: list[Any], exchanged: Account, ours: set
     What is made again is in `exchanged` then.
     """
     found, immutable = Notes(owners), Notes()
-    pending = owners
-    while pending := [owner for owner in pending if _holds(owner, exchanged) and is_made_again(owner, exchanged)]:
+    pending = tuple(owners)
+    while pending := tuple(owner for owner in pending if _holds(owner, exchanged) and is_made_again(owner, exchanged)):
         immutable += pending  # ids must stay taken
         exchanged.update((id(owner), made_again(owner, exchanged)) for owner in pending)
         ours |= {id(pending), id(sys._getframe())}
-        pending = [owner for owner in gc.get_referrers(*pending) if id(owner) not in ours and not is_bookkeeping(owner)]
+        pending = tuple(owner for owner in gc.get_referrers(*pending) if id(owner) not in ours and not is_bookkeeping(owner))
         found += pending
     return found
 
