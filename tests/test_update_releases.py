@@ -203,7 +203,7 @@ def test_what_left_the_source_is_made_again_with_what_was_imported_for_it(m):
     assert m.ModuleType is types.ModuleType and m.old.size == m.Old.size == 1 and m.f() == 3
 
 
-KEYED = "from collections import OrderedDict\nclass Old:\n    table = {type(OrderedDict().keys()): 1}\ndef f(): return 1\n"
+KEYED = "from collections import OrderedDict\nOld = type('Old', (), {'table': {type(OrderedDict().keys()): 1}})\ndef f(): return 1\n"
 
 
 @edit(KEYED, "def f(): return 2\n", "def f(): return 3\n", kept=True)
