@@ -15,11 +15,14 @@ OBJECTS = 1_000_000
 ENTRIES = 100_000
 STORED = 100
 LOUD = '\nimport collections\nCOUNTS = collections.Counter("abc")\n'  # a statement that could change something outside
+# What is edited: inside the function, or a default of it, so that the body runs.
+INSIDE, DEFAULT = ("range(first, second, 7)", "range(first, second, {})"), ("scale=1.5", "scale={}.25")
 # What makes an update take longer: {row: (what, note, request)}.
 KINDS: dict[str, tuple[str, str, dict[str, Any]]] = {
     "heard": ("the same, told to a subscriber", "", {"heard": True}),
-    "first": ("the first update of that module", "the whole source is compiled", {"first": True}),
-    "loud": ("update of one function beside a call", "what the call did before is known", {"more": LOUD}),
+    "run": ("update of a default of one function", "the body runs aside", {"edit": DEFAULT}),
+    "first": ("the first update of that module", "the whole source is compiled, the body runs", {"first": True}),
+    "loud": ("update of a default beside a call", "what the call did before is known", {"more": LOUD, "edit": DEFAULT}),
     "watched": ("the first update beside a call", "with a snapshot of all other modules", {"more": LOUD, "first": True}),
 }
 
@@ -43,17 +46,18 @@ def measure(workspace: Workspace) -> Iterator[Figure]:
         yield figure(
             f"update.{name}", answer["pairs"], what=what, against="importlib.reload of that file", unit="s", notes=(note,) if note else (),
         )  # fmt: skip
-    crowded = _ask(workspace, source=source, objects=1000 if workspace.quick else OBJECTS)
-    pairs = [(many[0], few[0]) for many, few in zip(crowded["pairs"], plain["pairs"], strict=True)]
+    few, crowded = (_ask(workspace, source=source, edit=DEFAULT, objects=objects) for objects in (0, 1000 if workspace.quick else OBJECTS))
+    pairs = [(many[0], few[0]) for many, few in zip(crowded["pairs"], few["pairs"], strict=True)]
     yield figure(
-        "update.objects", pairs, what=f"update of one function among {OBJECTS:,} live objects", against="the same among few",
+        "update.objects", pairs, what=f"update of a default among {OBJECTS:,} live objects", against="the same among few",
         aim=1.2, unit="s",
     )  # fmt: skip
     table = f"{source}\nTABLE = {{number: [number] for number in range({100 if workspace.quick else ENTRIES})}}\n"
-    yield figure(
-        "update.table", _ask(workspace, source=table)["pairs"], what=f"update of one function beside a table of {ENTRIES:,} entries",
-        against="importlib.reload of that file", unit="s",
-    )  # fmt: skip
+    for row, what, edit in (("update.table", "one function", INSIDE), ("update.table_run", "a default", DEFAULT)):
+        yield figure(
+            row, _ask(workspace, source=table, edit=edit)["pairs"], what=f"update of {what} beside a table of {ENTRIES:,} entries",
+            against="importlib.reload of that file", unit="s",
+        )  # fmt: skip
     yield _size(workspace)
 
 
@@ -71,4 +75,4 @@ def _size(workspace: Workspace) -> Figure:
 def _ask(workspace: Workspace, **request: Any) -> dict[str, Any]:
     with tempfile.TemporaryDirectory(dir=workspace.folder) as folder:
         Path(folder, "bench_file.py").write_text(request["source"])
-        return ask_process("updates", directory=folder, rounds=workspace.rounds(11), **request)
+        return ask_process("updates", directory=folder, rounds=workspace.rounds(11), **{"edit": INSIDE, **request})

@@ -27,7 +27,7 @@ class Edit:
     """What lies between two versions of a source: the paths that are affected, and the names that are touched.
 
     `changed` are those of the affected paths that a statement binds which came, went or changed itself; `starred` the modules of which
-    the version before took all names.
+    the version before took all names. `is_inside`: only definitions have changed, and no statement reads what is affected when it runs.
     """
 
     affected: frozenset[str]
@@ -35,6 +35,7 @@ class Edit:
     bound: frozenset[str]
     changed: frozenset[str] = frozenset()
     starred: frozenset[str] = frozenset()
+    is_inside: bool = False
 
     def affects(self, path: str) -> bool:
         """Return whether what stands at a path may be another value; what no statement binds goes with the class it stands in.
@@ -87,7 +88,15 @@ def edit(before: str, after: Body, imported: frozenset[str], names: Container[st
         affected = _closure(affected | derived, known.bound_by_readers)
     read = frozenset().union(*(statement.reads for statement in at_work))
     touched = _closure(_at_module_level(read, names), lambda path: _at_module_level(known.read_by_binders(path), names))
-    return Edit(affected, touched, frozenset().union(*(statement.binds for statement in known.statements)), rebound)
+    bound = frozenset().union(*(statement.binds for statement in known.statements))
+    is_read = any((statement.now - statement.refers) & affected for statement in known.statements)
+    is_hook = any(path.rpartition(".")[2] in _HOOKS for path in affected)
+    is_inside = "*" not in affected and not is_read and not is_hook and all(statement.defines for statement in changed)
+    return Edit(affected, touched, bound, rebound, is_inside=is_inside)
+
+
+# What runs when a class is made.
+_HOOKS = ("__init_subclass__", "__set_name__", "__mro_entries__", "__prepare__")
 
 
 def _at_module_level(paths: Iterable[str], names: Container[str]) -> set[str]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import types
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -68,6 +68,15 @@ class Pairing:
     def pairs(self) -> Iterator[Pair]:
         yield from self.functions
         yield from self.classes
+
+    def add(self, pairs: Iterable[Pair]) -> None:
+        """Take in more pairs of functions or classes, which keep the old ones."""
+        for each in pairs:
+            if type(each.old) is types.FunctionType:
+                self.functions.append(each)
+                self.note(each.old, each.new)
+            else:
+                self.classes.append(each)
 
     def knows(self, old: Any, new: Any) -> bool:
         return id(new) in self.partner or id(old) in self.taken

@@ -91,7 +91,7 @@ class Planner(Values):
             self.changes.binds.append((name, new))
             return
         partner = self.pairing.partner.get(id(new), MISSING)
-        if partner is current or new is current:
+        if partner is current or new is current or (name == "__doc__" and self.with_live.is_same(new, current)):
             if id(current) in self._standing and self.edit.affects(name):
                 self.taken.append(name)
             return
@@ -187,6 +187,8 @@ class Planner(Values):
         """Yield (old cell, new cell, whether others share the old one) for cells whose contents change."""
         for index, cell in enumerate(found.new.__closure__ or ()):
             old_cell = found.old.__closure__[index]
+            if cell is old_cell:
+                continue
             self.changes.stands_for[id(cell)] = old_cell
             before, after = contents(old_cell), contents(cell)
             if not (before and after):
@@ -210,10 +212,20 @@ class Planner(Values):
             self.step(found.path, "replace", found.reason, "instances are moved to the new class")
             return
         before = len(self.changes.class_attributes) + len(self.changes.class_bases)
+        if self.edit.affects(found.path):
+            self.taken.append(found.path)
+        if found.new is not found.old:
+            self._compare_classes(found)
+        if len(self.changes.class_attributes) + len(self.changes.class_bases) > before or self.edit.affects(found.path):
+            self.step(found.path, "update", self.edit.reason(found.path), "the same class; its instances have the new members")
+        line = found.new.__dict__.get("__firstlineno__")
+        if line is not None and line != found.old.__dict__.get("__firstlineno__"):
+            self.changes.class_attributes.append((found.old, "__firstlineno__", line))  # where it stands is no part of what it is
+
+    def _compare_classes(self, found: Pair) -> None:
         bases = tuple(self.pairing.partner.get(id(base), base) for base in found.new.__bases__)
         metaclass = self.pairing.partner.get(id(type(found.new)), type(found.new))
         if self.edit.affects(found.path):
-            self.taken.append(found.path)
             self._pair_composites(found)
             known = _names_of(found.old)
             self.changes.class_names += [(found.old, name, new) for name, new in _names_of(found.new) if (name, new) not in known]
@@ -227,11 +239,6 @@ class Planner(Values):
                 self._plan_removed_attribute(found, name)
         if "_abc_impl" in found.old.__dict__ and "_abc_impl" in found.new.__dict__:
             self._plan_registry(found)
-        if len(self.changes.class_attributes) + len(self.changes.class_bases) > before or self.edit.affects(found.path):
-            self.step(found.path, "update", self.edit.reason(found.path), "the same class; its instances have the new members")
-        line = found.new.__dict__.get("__firstlineno__")
-        if line is not None and line != found.old.__dict__.get("__firstlineno__"):
-            self.changes.class_attributes.append((found.old, "__firstlineno__", line))  # where it stands is no part of what it is
 
     def _pair_composites(self, found: Pair) -> None:
         """Let the members of a flag that were made when somebody asked for them be those that the new class makes of their values."""

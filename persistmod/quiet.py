@@ -23,6 +23,16 @@ def is_quiet(body: Iterable[ast.stmt]) -> bool:
     return all(map(_is_quiet, body))
 
 
+def is_plain(node: ast.stmt) -> bool:
+    """Return whether a statement makes each function in it once, has none made into something else than a method, and imports nothing."""
+    if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+        return all(map(is_wrapper, node.decorator_list))
+    if isinstance(node, ast.ClassDef):
+        return not node.decorator_list and all(map(is_plain, node.body))
+    inner = (isinstance(child, ast.stmt | ast.ExceptHandler | ast.match_case) for child in ast.iter_child_nodes(node))
+    return not isinstance(node, ast.Import | ast.ImportFrom) and not any(inner)
+
+
 def bases(body: Iterable[ast.stmt]) -> frozenset[str]:
     """Return the bases of the classes among statements that are quiet, as dotted names."""
     return frozenset(ast.unparse(base) for node in body if isinstance(node, ast.ClassDef) for base in node.bases)
@@ -62,12 +72,13 @@ def _function(node: Any) -> bool:
     every = [*arguments.posonlyargs, *arguments.args, *arguments.kwonlyargs, arguments.vararg, arguments.kwarg]
     annotations = [each.annotation for each in every if each is not None]
     evaluated = [*arguments.defaults, *arguments.kw_defaults, *annotations, getattr(node, "returns", None)]
-    wrapped = all(map(_is_wrapper, getattr(node, "decorator_list", ())))
+    wrapped = all(map(is_wrapper, getattr(node, "decorator_list", ())))
     own_name = getattr(node, "name", "") not in _BUILTIN
     return wrapped and own_name and not getattr(node, "type_params", None) and _are_quiet(each for each in evaluated if each is not None)
 
 
-def _is_wrapper(node: ast.expr) -> bool:
+def is_wrapper(node: ast.expr) -> bool:
+    """Return whether a decorator makes a method of another kind, and no other use of the function."""
     if isinstance(node, ast.Attribute):
         return isinstance(node.value, ast.Name) and node.attr in _ACCESSORS
     return isinstance(node, ast.Name) and node.id in _WRAPPERS

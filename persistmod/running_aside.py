@@ -18,11 +18,12 @@ from importlib.abc import Loader, MetaPathFinder
 from typing import Any
 
 from persistmod import aside, holders, imaging, imported, loading
-from persistmod.aside import Observation, Observer
+from persistmod.aside import Observer
 from persistmod.bookkeeping import Account
 from persistmod.errors import BodyError, PersistmodError
 from persistmod.imaging import ImageData
 from persistmod.importer import importing, is_importing
+from persistmod.pairing import Pair
 from persistmod.records import PersistentModule
 from persistmod.repeating import Places
 from persistmod.scratch import standing_aside
@@ -42,15 +43,18 @@ class Target:
 
 @dataclass(slots=True)
 class Run:
-    """A new body that ran aside: its scratch module, what was observed, the image that it gives, what it made by id."""
+    """A new body that ran aside: its scratch module, the image that it gives, what it made by id, the classes that it registered.
+
+    Of a body that did not run (see `exchanging`), `pairs` are what in classes corresponds.
+    """
 
     target: Target
     scratch: types.ModuleType
-    observer: Observer
-    observation: Observation
     image: ImageData
     persistent: dict[str, Any]
     made: Account
+    registered: Sequence[type] = ()
+    pairs: Sequence[Pair] = ()
 
 
 @dataclass(slots=True)
@@ -165,4 +169,4 @@ class _Runner(Loader):
             name = target.record.name
             problem = f"module {name!r}: the new body raised {type(error).__name__}: {error}; nothing is changed"
             raise BodyError(problem, module=name) from error
-        self._runs.by_name[target.record.name] = Run(target, module, observer, observation, image, persistent, made)
+        self._runs.by_name[target.record.name] = Run(target, module, image, persistent, made, observation.registered)

@@ -169,7 +169,8 @@ def with_any(places: tuple[tuple[int, int], ...], lines: set[int]) -> tuple[tupl
 class Block:
     """A function or class at module level whose own statements stand on lines of their own, from `inner` to `last`; none is `global`.
 
-    `first`: its first line, that of a decorator; `end`: where the last line ends, in bytes of UTF-8. `is_quiet`: see `quiet`.
+    `first`: its first line, that of a decorator; `end`: where the last line ends, in bytes of UTF-8. `is_quiet`: see `quiet`. `is_plain`:
+    each function in it is made once, and by no decorator but those that hold a method, and nothing imported when it runs.
     """
 
     name: str
@@ -178,6 +179,7 @@ class Block:
     last: int
     end: int
     is_quiet: bool
+    is_plain: bool
 
 
 def blocks(tree: ast.Module, text: str) -> Iterator[Block]:
@@ -187,7 +189,8 @@ def blocks(tree: ast.Module, text: str) -> Iterator[Block]:
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef) and _stands_alone(node.body[0], lines):
             inner, last = node.body[0].lineno, node.end_lineno or 0
             if not any("global" in line for line in lines[inner - 1 : last]):
-                yield Block(node.name, first_line(node), inner, last, node.end_col_offset or 0, quiet.is_quiet([node]))
+                end, is_quiet, is_plain = node.end_col_offset or 0, quiet.is_quiet([node]), quiet.is_plain(node)
+                yield Block(node.name, first_line(node), inner, last, end, is_quiet, is_plain)
 
 
 def _stands_alone(statement: ast.stmt, lines: list[str]) -> bool:

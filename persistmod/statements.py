@@ -6,6 +6,7 @@ import ast
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
+from persistmod.quiet import is_wrapper
 from persistmod.source import first_line
 
 
@@ -14,7 +15,8 @@ class Statement:
     """One statement of a body: its text with the heads of the blocks around it, the paths it binds, the names it reads.
 
     `now` are those of the names that it reads when it runs, not when a function is called; `works_on` those in whose objects it changes
-    something as it shows: by a call of a method for its effect, or an item. `defines`: it is a `def` or a `class`.
+    something as it shows: by a call of a method for its effect, or an item. `defines`: it is a `def` or a `class`. `refers`: those of
+    `now` of which it does not look into the objects: it gives them another name, holds them, or has them as bases.
     """
 
     text: str
@@ -23,6 +25,7 @@ class Statement:
     now: frozenset[str]
     works_on: frozenset[str] = frozenset()
     defines: bool = False
+    refers: frozenset[str] = frozenset()
 
 
 def statements(text: str) -> Iterator[Statement]:
@@ -95,7 +98,8 @@ def _outer(paths: frozenset[str]) -> frozenset[str]:
 def _statement(node: ast.stmt, text: str, head: str, head_reads: frozenset[str], scopes: tuple[str, ...]) -> Statement:
     now = head_reads.union(*(_reads(part, scopes) for part in _evaluated(node)))
     defines = isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef)
-    return Statement(head + text, _binds(node, scopes), head_reads | _reads(node, scopes), now, _works_on(node), defines)
+    refers = now - head_reads if _refers(node) else frozenset()
+    return Statement(head + text, _binds(node, scopes), head_reads | _reads(node, scopes), now, _works_on(node), defines, refers)
 
 
 def _works_on(node: ast.stmt) -> frozenset[str]:
@@ -127,6 +131,25 @@ def _evaluated(node: ast.stmt) -> list[ast.AST]:
         case ast.AnnAssign(value=value):
             return [] if value is None else [value]
     return [node]
+
+
+def _refers(node: ast.AST | None) -> bool:
+    """Return whether what a statement or expression evaluates gives objects by their names, or what holds them, and looks into none."""
+    match node:
+        case ast.Name() | ast.Constant():
+            return True
+        case ast.FunctionDef() | ast.AsyncFunctionDef():
+            defaults = [*node.args.defaults, *filter(None, node.args.kw_defaults)]
+            return all(map(is_wrapper, node.decorator_list)) and all(map(_refers, defaults))
+        case ast.ClassDef(bases=parts, keywords=[], decorator_list=[]) | ast.Tuple(elts=parts) | ast.List(elts=parts):
+            return all(map(_refers, parts))
+        case ast.Assign(targets=targets, value=value):
+            return all(isinstance(target, ast.Name) for target in targets) and _refers(value)
+        case ast.AnnAssign(target=ast.Name(), value=value):
+            return value is None or _refers(value)
+        case ast.Dict(keys=keys, values=values):
+            return all(isinstance(key, ast.Constant) for key in keys) and all(map(_refers, values))
+    return False
 
 
 def _text(node: ast.stmt, lines: list[str]) -> str:

@@ -14,11 +14,11 @@ import re
 import sys
 import types
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from contextlib import nullcontext
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
 from typing import Any
 
-from persistmod import applying, boundaries, dependents, islands, journal, livedata, loading, repeating, together, versions
+from persistmod import applying, boundaries, dependents, exchanging, islands, journal, livedata, loading, repeating, together, versions
 from persistmod.deciding import Neighbours
 from persistmod.dependence import Edit
 from persistmod.dependents import Text
@@ -79,7 +79,7 @@ def plan(
     found = _nothing_to_do(target)
     if found is None:
         edits = dependents.edits(_texts([target]))
-        with running_aside(_repeating([target], edits)) as runs:
+        with _runs([target], edits, options) as runs:
             ((planner, found),) = _planned(runs, options, edits)
             runs.take_back()
     return found.with_apply(lambda: _apply_plan(found, target, options))
@@ -127,7 +127,7 @@ def _update_all(
     changed = [target for target in targets if target.record.name not in done]
     if changed:
         edits = dependents.edits({target.record.name: texts[target.record.name] for target in changed}, come)
-        with running_aside(_repeating(changed, edits)) as runs:
+        with _runs(changed, edits, options) as runs:
             planned = _planned(runs, options, edits)
             _refuse(planned)
             for run, (_, found) in zip(runs.by_name.values(), planned, strict=True):
@@ -159,6 +159,16 @@ def _compiled(target: Target) -> Target:
         return target
     record = target.record
     return replace(target, body=compile_again(target.data, record.name, record.filename, record._v_body))
+
+
+def _runs(targets: list[Target], edits: dict[str, Edit], options: Options) -> AbstractContextManager[Runs]:
+    """Run the new bodies aside; not that of a module alone of which only what is inside functions has changed, if nobody looks at it."""
+    if len(targets) == 1 and options.mode == "update" and not options.checks:
+        name = targets[0].record.name
+        run = exchanging.run_of(targets[0], edits[name])
+        if run is not None:
+            return nullcontext(Runs({name: run}))
+    return running_aside(_repeating(targets, edits))
 
 
 def _repeating(targets: list[Target], edits: dict[str, Edit]) -> list[Target]:
@@ -231,6 +241,7 @@ def _planned(runs: Runs, options: Options, edits: dict[str, Edit]) -> list[tuple
             name, namespace, vars(run.scratch), run.made, edits[name], _base_of(record, namespace),
             loading.retired(run.target.module), neighbours, edits[name].affects if options.mode == "overwrite" else _never,
         )
+        planner.pairing.add(run.pairs)
         planners.append(planner)
     together.plan(planners)
     for planner in planners:
@@ -316,7 +327,7 @@ def _apply(runs: Runs, planners: list[Planner], options: Options, then: Callable
         for run in runs.by_name.values():
             _write_identity(run, writes)
         applying.bind_added(runs.added, {name: (run.scratch, run.target.module) for name, run in runs.by_name.items()}, writes)
-        registered = [cls for run in runs.by_name.values() for cls in run.observation.registered]
+        registered = [cls for run in runs.by_name.values() for cls in run.registered]
         if runs.added or any(run.image.state is None for run in runs.by_name.values()):
             islands.join(registered, relinker, together.superseded(planners), writes)
         for planner in planners:

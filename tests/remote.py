@@ -47,7 +47,7 @@ class Remote:
 
     def answer(self):
         """Return what the code bound to `result`; RemoteError if it raised, EOFError if the process is gone."""
-        answer = json.loads(self._pipe.recv())
+        answer = json.loads(self._pipe.recv_bytes())
         if "error" in answer:
             raise RemoteError(answer)
         return answer["result"]
@@ -82,7 +82,7 @@ def _run(pipe):
             answer = {"result": namespace.pop("result", None)}
         except BaseException as error:
             answer = {"error": type(error).__name__, "message": str(error), "trace": traceback.format_exc()}
-        pipe.send(json.dumps(answer))
+        pipe.send_bytes(json.dumps(answer).encode())  # 3.12.1 may crash when it collects what `send` made (python/cpython#111049)
 
 
 def _received(pipe):

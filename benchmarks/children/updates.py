@@ -16,8 +16,6 @@ import transaction
 
 import persistmod
 
-EDITED = "scale=1.5"
-
 
 def main(request: dict[str, Any]) -> dict[str, Any]:
     sys.path.insert(0, request["directory"])
@@ -32,7 +30,8 @@ def main(request: dict[str, Any]) -> dict[str, Any]:
     crowd = [[] for _ in range(request.get("objects", 0))]
     answer: dict[str, Any] = {"pairs": [], "unchanged": [], "appended": [], "records": []}
     for number in range(request["rounds"] + 1):
-        source = request["source"].replace(EDITED, f"scale={number}.25", 1)
+        before, after = request["edit"]
+        source = request["source"].replace(before, after.format(number + 10), 1)
         file.write_text(source)
         os.utime(file, (number, number))  # so that reload sees another file each time
         sides = [partial(registry.update, "bench_stored", source), partial(importlib.reload, in_file)]
