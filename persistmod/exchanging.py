@@ -51,7 +51,7 @@ def run_of(target: Target, edit: Edit) -> Run | None:
     own |= {name: value for name, value in live.items() if name not in own and name not in record.leaks}
     own |= {pair.path: pair.new for pair in pairs if "." not in pair.path}
     inner = [*(pair for pair in pairs if "." in pair.path), *classes]
-    return Run(target, scratch, image, {}, Account((id(pair.new), pair.new) for pair in pairs), pairs=inner)
+    return Run(target, scratch, image, {}, Account((id(pair.new), pair.new) for pair in pairs), pairs=inner, has_run=False)
 
 
 def _bound(body: Body) -> set[str]:

@@ -45,7 +45,7 @@ class Target:
 class Run:
     """A new body that ran aside: its scratch module, the image that it gives, what it made by id, the classes that it registered.
 
-    Of a body that did not run (see `exchanging`), `pairs` are what in classes corresponds.
+    Of a body that did not run (see `exchanging`), `pairs` are what in classes corresponds, and `has_run` is false.
     """
 
     target: Target
@@ -55,6 +55,7 @@ class Run:
     made: Account
     registered: Sequence[type] = ()
     pairs: Sequence[Pair] = ()
+    has_run: bool = True
 
 
 @dataclass(slots=True)

@@ -348,7 +348,7 @@ def _version(run: Run, planner: Planner, options: Options) -> versions.NewVersio
     apart = {name for name, value in planner.changes.binds} if options.mode == "overwrite" else set()
     return versions.NewVersion(
         run.target.data, run.target.body, run.image, run.persistent, {*planner.taken, *planner.removed_paths},
-        planner.merged, planner.removed, _removed(run, options) == "leak", names, apart,
+        planner.merged, planner.removed, _removed(run, options) == "leak", names, apart, run.has_run,
     )
 
 

@@ -32,7 +32,7 @@ from persistmod.writes import Writes
 class NewVersion:
     """What a record takes with a new version; `names` are those that the update bound or deleted in the live namespace.
 
-    `apart`: those of them that leave the old objects to their holders.
+    `apart`: those of them that leave the old objects to their holders. `has_run`: the body has run to the end in this process.
     """
 
     source: bytes
@@ -45,6 +45,7 @@ class NewVersion:
     keep_removed: bool
     names: set[str]
     apart: set[str]
+    has_run: bool
 
 
 def renew(record: PersistentModule, module: Any, version: NewVersion, writes: Writes) -> None:
@@ -64,8 +65,9 @@ def renew(record: PersistentModule, module: Any, version: NewVersion, writes: Wr
         record.version += 1
         record.before = (record._source, record._images)
         record.keep_source(version.source)
+        is_seen = version.image.state is not None and (version.has_run or record._v_seen_at is repeating.code_state())
         code_state = repeating.note_change()
-        record._v_body, record._v_seen_at = version.body, code_state if version.image.state is not None else None
+        record._v_body, record._v_seen_at = version.body, code_state if is_seen else None
         record._images = {current_tag(): Image(version.image)}
         if record.script is not None:
             record.script = replace(record.script, contributes=frozenset((*slices, *leaks)))

@@ -225,6 +225,31 @@ def test_what_is_read_when_the_body_runs_follows(registry, source, old, new, val
     assert eval(value, vars(module)) == expected
 
 
+def test_plan_is_that_of_the_update_and_changes_nothing(registry, runs):
+    module = begun(registry, "case_one")
+    runs.clear()
+    plan = registry.plan("case_one", INSIDE["several"])
+    assert not runs and module.plain(1) == 1 and registry["case_one"].source == SOURCE
+    done = plan.apply()
+    assert done.applied and done.steps == plan.steps and module.plain(1) == 3
+    with pytest.raises(persistmod.UpdateError, match="plan again"):
+        plan.apply()
+
+
+@pytest.mark.parametrize("removed", ["leak", "delete"])
+def test_what_left_the_source_before(registry, runs, removed):
+    module = begun(registry, "case_one", SOURCE + "def leaves():\n    return 1\n")
+    registry.update("case_one", SOURCE)
+    held = module.leaves
+    runs.clear()
+    plan = registry.update("case_one", INSIDE["function"], removed=removed)
+    transaction.commit()
+    assert not runs and held() == 1
+    found = [step.action for step in plan.steps if step.name == "leaves"]
+    assert (found, "leaves" in vars(module)) == (([], True) if removed == "leak" else (["delete"], False))
+    assert set(registry["case_one"].leaks) == ({"leaves"} if removed == "leak" else set())
+
+
 def test_abort_gives_the_old_codes_back(registry):
     module = begun(registry, "case_one")
     held, image = module.plain, registry["case_one"].image(current_tag())

@@ -131,6 +131,19 @@ def test_snapshot_after_another_module_changed(tmp_path, taken):
         assert "case_loud" in taken and record.run == "always" and "case_lib.calls" in record.run_reason
 
 
+def test_snapshot_after_another_module_changed_and_an_edit_for_which_nothing_ran(tmp_path, taken):
+    with Database(tmp_path).open() as registry:
+        registry.add("case_lib", LIB)
+        registry.add("case_loud", SOURCE.replace("lib_of_case", "case_lib").replace("plain(): return", "plain():\n    return"))
+        update(registry, ("return 1\nCOUNTS", "return 2\nCOUNTS"))
+        registry.update("case_lib", LIB.replace("same(value): return", "same(value): return counted(value) and"))
+        record = update(registry, ("return 2\nCOUNTS", "return 3\nCOUNTS"))
+        taken.clear()
+        assert record.run == "once"
+        update(registry, ("def plain", "def more(): ...\ndef plain"))
+        assert "case_loud" in taken and record.run == "always" and "case_lib.calls" in record.run_reason
+
+
 def test_what_another_module_does_now_is_seen_in_a_snapshot_of_that_alone(updated, lib, taken, monkeypatch):
     """The function that a loud statement calls counts its calls now, which no edit shows."""
     monkeypatch.setattr(lib.same, "__code__", lib.counted.__code__)
