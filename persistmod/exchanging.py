@@ -46,12 +46,16 @@ def run_of(target: Target, edit: Edit) -> Run | None:
         return None
     scratch = importlib.util.module_from_spec(loading.spec_of(record, entry))
     loading.share_path(scratch, target.module)
-    own = vars(scratch)
-    del own["__doc__"]
-    own |= {name: value for name, value in live.items() if name not in own and name not in record.leaks}
-    own |= {pair.path: pair.new for pair in pairs if "." not in pair.path}
+    _fill(vars(scratch), {name: value for name, value in live.items() if name not in record.leaks}, pairs)
     inner = [*(pair for pair in pairs if "." in pair.path), *classes]
     return Run(target, scratch, image, {}, Account((id(pair.new), pair.new) for pair in pairs), pairs=inner, has_run=False)
+
+
+def _fill(namespace: dict[str, Any], live: dict[str, Any], pairs: list[Pair]) -> None:
+    """Bind in a new module what the live one has, and the new functions; what the import system has set there is its own."""
+    del namespace["__doc__"]
+    namespace |= {name: value for name, value in live.items() if name not in namespace}
+    namespace |= {pair.path: pair.new for pair in pairs if "." not in pair.path}
 
 
 def _bound(body: Body) -> set[str]:
