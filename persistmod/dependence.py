@@ -27,7 +27,8 @@ class Edit:
     """What lies between two versions of a source: the paths that are affected, and the names that are touched.
 
     `changed` are those of the affected paths that a statement binds which came, went or changed itself; `starred` the modules of which
-    the version before took all names. `is_inside`: only definitions have changed, and no statement reads what is affected when it runs.
+    the version before took all names. `is_inside`: only definitions have changed, nothing is imported that has, and no statement reads
+    what is affected when it runs.
     """
 
     affected: frozenset[str]
@@ -91,7 +92,7 @@ def edit(before: str, after: Body, imported: frozenset[str], names: Container[st
     bound = frozenset().union(*(statement.binds for statement in known.statements))
     is_read = any((statement.now - statement.refers) & affected for statement in known.statements)
     is_hook = any(path.rpartition(".")[2] in _HOOKS for path in affected)
-    is_inside = "*" not in affected and not is_read and not is_hook and all(statement.defines for statement in changed)
+    is_inside = not imported and "*" not in affected and not is_read and not is_hook and all(statement.defines for statement in changed)
     return Edit(affected, touched, bound, rebound, is_inside=is_inside)
 
 

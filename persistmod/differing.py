@@ -88,15 +88,16 @@ def _brings_along(node: Any, new: list[Any], own: Container[int]) -> bool:
     Whatever else came into the table then was made with it. What the body made of a class of its own is found by no other module.
     """
     made = [value for value in new if id(value) in own and id(type(value)) not in own]
-    return any(reducers.is_recreated(value) and _is_kin(node, value) for value in made)
+    kinds = {id(type(value)): type(value) for value in made if reducers.is_recreated(value)}
+    return bool(kinds) and _is_kin(node, kinds)
 
 
-def _is_kin(node: Any, value: Any) -> bool:
-    """Return whether a table belongs to the class of a value, or to an object from the module of that class."""
+def _is_kin(node: Any, kinds: dict[int, type]) -> bool:
+    """Return whether a table belongs to one of some classes, by id, or to an object from the module of one."""
     owners = [node] if type(node) is not dict else gc.get_referrers(node)
     owners += [further for owner in owners if type(owner) is dict for further in gc.get_referrers(owner)]
-    kind = type(value)
-    return any(owner is kind or (type(owner).__module__ == kind.__module__ != "builtins") for owner in owners)
+    modules = {kind.__module__ for kind in kinds.values()} - {"builtins"}
+    return any(id(owner) in kinds or type(owner).__module__ in modules for owner in owners)
 
 
 def _changes_by_itself(key: Any, value: Any, module: str) -> bool:

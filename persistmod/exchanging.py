@@ -34,7 +34,7 @@ def run_of(target: Target, edit: Edit) -> Run | None:
     record, live, before = target.record, vars(target.module), target.record._v_body
     if before is None or not edit.is_inside or record.script is not None or record.requested_run == "always":
         return None
-    found = _compared(before, target.body) if before.text == record.source else None
+    found = _compared(before, target.body) if before.text == record.source != target.body.text else None
     entry = loading.entry_of(record)
     exchanged = None if found is None or entry.image is None else _exchanged(entry.image, found, _bound(before) - live.keys())
     if exchanged is None:

@@ -117,6 +117,8 @@ def _match(items: list[Any], entered: Container[int], nameless: set[int], exchan
         new = superseded.get(id(item))
         if new is not None and id(new) in ids:
             exchanged[id(item)] = exchanged.get(id(new), new)
+    if ids.isdisjoint(nameless):
+        return
     taken = {id(exchanged[key]) for key in ids & exchanged.keys()}
     pool = Pool([item for item in items if id(item) not in entered and id(item) not in taken], Comparison({}, {}))
     for item in items:

@@ -134,7 +134,7 @@ def _is_alike(one: Any, other: Any) -> bool:
 
 def class_of_namespace(namespace: dict[Any, Any]) -> Any:
     """Return the class whose own namespace a dictionary is: writing into it past the class would not be noticed."""
-    if "__module__" not in namespace:
+    if "__module__" not in namespace or "__qualname__" in namespace:  # as in what `functools.wraps` fills; a class keeps it elsewhere
         return None
     for owner in gc.get_referrers(namespace):
         if issubclass(type(owner), type) and any(held is namespace for held in gc.get_referents(owner.__dict__)):
