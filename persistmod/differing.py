@@ -88,16 +88,20 @@ def _brings_along(node: Any, new: list[Any], own: Container[int]) -> bool:
     Whatever else came into the table then was made with it. What the body made of a class of its own is found by no other module.
     """
     made = [value for value in new if id(value) in own and id(type(value)) not in own]
-    kinds = {id(type(value)): type(value) for value in made if reducers.is_recreated(value)}
-    return bool(kinds) and _is_kin(node, kinds)
+    found: dict[int, type] = {}  # each class once: finding who owns a table takes long
+    for value in made:
+        if id(type(value)) not in found and reducers.is_recreated(value):
+            found[id(type(value))] = type(value)
+            if _is_kin(node, type(value)):
+                return True
+    return False
 
 
-def _is_kin(node: Any, kinds: dict[int, type]) -> bool:
-    """Return whether a table belongs to one of some classes, by id, or to an object from the module of one."""
+def _is_kin(node: Any, kind: type) -> bool:
+    """Return whether a table belongs to a class, or to an object from the module of that."""
     owners = [node] if type(node) is not dict else gc.get_referrers(node)
     owners += [further for owner in owners if type(owner) is dict for further in gc.get_referrers(owner)]
-    modules = {kind.__module__ for kind in kinds.values()} - {"builtins"}
-    return any(id(owner) in kinds or type(owner).__module__ in modules for owner in owners)
+    return any(owner is kind or (type(owner).__module__ == kind.__module__ != "builtins") for owner in owners)
 
 
 def _changes_by_itself(key: Any, value: Any, module: str) -> bool:
