@@ -5,7 +5,8 @@ Each statement of a body binds paths ("name", or "Class.name" in a class body) a
 - a path is *affected* if a statement that binds it came, went or changed, or if such a statement reads what is affected, at any distance
   (`from __future__` changes how all of them are compiled);
 - any name may be bound by `import *`, and by what reads `globals` and the like, itself or in a function that it calls: these bind "*";
-- what is made, by no `def` or `class`, of something that an affected statement works on, is affected, too;
+- what is made, by no `def` or `class`, of something that an affected statement works on, is affected, too, also what a function makes of it
+  that is called for that; and such statements are at work as affected ones are;
 - a name is *touched* if a statement that is affected reads it, at any distance: what stands there may have been changed in place.
 
 Both may say too much, never too little for what plain names show: a value that is not affected is what it was.
@@ -83,8 +84,10 @@ def edit(before: str, after: Body, imported: frozenset[str], names: Container[st
     while True:
         at_work = {statement for statement in known.statements if statement in changed or (statement.binds | statement.reads) & affected}
         worked_on = frozenset().union(*(statement.works_on for statement in at_work)) - modules
-        derived = set().union(*map(known.made_of, worked_on)) - affected
+        users = known.that_use(_closure(worked_on, known.defined_by_readers))
+        derived = frozenset().union(*(statement.binds for statement in users)) - affected
         if not derived:
+            at_work |= users
             break
         affected = _closure(affected | derived, known.bound_by_readers)
     read = frozenset().union(*(statement.reads for statement in at_work))
@@ -174,10 +177,14 @@ class _Known:
         self._look_for(path)
         return set().union(*(statement.binds for statement in self.statements if path in statement.reads))
 
-    def made_of(self, path: str) -> set[str]:
-        """Return the paths bound by statements that read a path when they run, definitions aside."""
+    def defined_by_readers(self, path: str) -> set[str]:
+        """Return the paths of definitions that read a path."""
         self._look_for(path)
-        return set().union(*(statement.binds for statement in self.statements if path in statement.now and not statement.defines))
+        return set().union(*(statement.binds for statement in self.statements if path in statement.reads and statement.defines))
+
+    def that_use(self, paths: frozenset[str]) -> set[Statement]:
+        """Return the statements that read some paths, which were looked for, when they run, definitions aside."""
+        return {statement for statement in self.statements if statement.now & paths and not statement.defines}
 
     def read_by_binders(self, path: str) -> set[str]:
         """Return the names read by statements that bind a path."""

@@ -80,6 +80,22 @@ def test_what_derives_at_a_distance_follows(m, held):
     assert m.Unit.size == held.Unit.size == 5 and held.sizes is m.sizes == {"u": 5}
 
 
+FILLED = """
+info = {{}}
+info["a"] = {}
+seen = []
+def fill(info=info, seen=seen): seen.extend(info["a"])
+fill()
+def total(): return sum(info["a"])
+TOTAL = total()
+"""
+
+
+@edit(FILLED.format([1]), FILLED.format([1, 2]), held="seen = m.seen")
+def test_what_functions_make_of_what_a_changed_statement_fills_follows(m, held):
+    assert m.info == {"a": [1, 2]} and held.seen is m.seen == [1, 2] and m.TOTAL == 3
+
+
 CACHE = """
 cache = {{}}
 registry = []
