@@ -9,7 +9,6 @@ body enters in it, and keeps what clients did.
 
 from __future__ import annotations
 
-import types
 from collections.abc import Callable, Iterator
 from functools import partial
 from itertools import chain
@@ -153,7 +152,7 @@ class Values(Decider):
     def _pair_instances(self, new: Any, current: Any) -> None:
         """Let what is inside a live value stand for what is in the same places of the new one: all of it if the two are built alike."""
         for after, before in self.with_live.alike:
-            if id(before) not in self._standing and not issubclass(type(after), _PAIRED):
+            if id(before) not in self._standing and not issubclass(type(after), type):
                 self._stand_for(after, before)
         for after, before in self._instances_in(new, current, set()):
             self._stand_for(after, before)
@@ -223,9 +222,6 @@ class Values(Decider):
 
     def _is_new(self, new: Any, held: Any, base: Find) -> bool:
         return not (self.with_live.is_same(new, held) or self.is_base(new, base) or self.is_changed_since(held, base))
-
-
-_PAIRED = (types.FunctionType, type)  # which have partners
 
 
 def _attribute(find: Find, name: str, base: dict[str, Any]) -> Any:

@@ -96,6 +96,18 @@ def test_what_functions_make_of_what_a_changed_statement_fills_follows(m, held):
     assert m.info == {"a": [1, 2]} and held.seen is m.seen == [1, 2] and m.TOTAL == 3
 
 
+SHARED = """
+info = {{"a": [lambda: 1], "b": [lambda: 2]}}
+def entry(f): return ({}, f)
+table = {{name: entry(*functions) for name, functions in info.items()}}
+"""
+
+
+@edit(SHARED.format(1), SHARED.format(2), held="f, table = m.info['a'][0], m.table")
+def test_functions_without_a_name_are_shared_as_the_new_body_shares_them(m, held):
+    assert held.table is m.table and m.table["a"] == (2, held.f) and m.info["a"] == [held.f] and m.table["b"][1] is m.info["b"][0]
+
+
 CACHE = """
 cache = {{}}
 registry = []
