@@ -62,6 +62,7 @@ def last():
 
 same = last
 '''
+CLASSES_TELL_LINES = sys.version_info >= (3, 13)  # `__firstlineno__` is data of a class: one that moves has another
 LIB = """
 def load(): return 7
 def same(value): return value
@@ -176,7 +177,8 @@ def test_edit_inside_functions_runs_no_body_and_gives_what_a_run_gives(registry,
     held, table, base = module.same, module.TABLE, module.Base
     runs.clear()
     plan = registry.update("case_one", source)
-    assert not runs
+    assert runs == (["case_one"] if source is INSIDE["more lines"] and CLASSES_TELL_LINES else [])
+    runs.clear()
     monkeypatch.setattr(exchanging, "run_of", lambda target, edit: None)
     again = registry.update("case_two", source)
     assert runs == ["case_two"]
