@@ -35,8 +35,10 @@ def run_of(target: Target, edit: Edit) -> Run | None:
     if before is None or not edit.is_inside or record.script is not None or record.requested_run == "always":
         return None
     found = _compared(before, target.body) if before.text == record.source != target.body.text else None
+    if found is None:
+        return None
     entry = loading.entry_of(record)
-    exchanged = None if found is None or entry.image is None else _exchanged(entry.image, found, _bound(before) - live.keys())
+    exchanged = None if entry.image is None else _exchanged(entry.image, found, _bound(before) - live.keys())
     if exchanged is None:
         return None
     image, codes = exchanged
