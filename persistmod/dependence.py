@@ -174,13 +174,15 @@ class _Known:
 
     def bound_by_readers(self, path: str) -> set[str]:
         """Return the paths bound by statements that read a path."""
-        self._look_for(path)
-        return set().union(*(statement.binds for statement in self.statements if path in statement.reads))
+        return set().union(*(statement.binds for statement in self._readers(path)))
 
     def defined_by_readers(self, path: str) -> set[str]:
         """Return the paths of definitions that read a path."""
+        return set().union(*(statement.binds for statement in self._readers(path) if statement.defines))
+
+    def _readers(self, path: str) -> list[Statement]:
         self._look_for(path)
-        return set().union(*(statement.binds for statement in self.statements if path in statement.reads and statement.defines))
+        return [statement for statement in self.statements if path in statement.reads]
 
     def that_use(self, paths: frozenset[str]) -> set[Statement]:
         """Return the statements that read some paths, which were looked for, when they run, definitions aside."""

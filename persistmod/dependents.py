@@ -115,8 +115,7 @@ def to_run_again(texts: Mapping[str, Text], in_place: bool = True, come: Collect
             names = _imported(text, exchanged, modules=False) | _imported(text, new)
             if name in found or names or _imported(text, affected) & dependence.reads_now(statements(text.before)):
                 found.add(name)
-                bound = frozenset(bound for statement in text.imports for bound, attribute in statement.bound)
-                exchanged[name] = names | (affected[name] - kept(text) - bound)
+                exchanged[name] = names | (affected[name] - kept(text) - text.body.imported)
         if exchanged == known:
             passing = _passing_on(texts, affected, found)
             if not passing:

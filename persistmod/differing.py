@@ -88,10 +88,10 @@ def _brings_along(node: Any, new: list[Any], own: Container[int]) -> bool:
     Whatever else came into the table then was made with it. What the body made of a class of its own is found by no other module.
     """
     made = [value for value in new if id(value) in own and id(type(value)) not in own]
-    found: dict[int, type] = {}  # each class once: finding who owns a table takes long
+    asked: set[int] = set()  # each class once: finding who owns a table takes long
     for value in made:
-        if id(type(value)) not in found and reducers.is_recreated(value):
-            found[id(type(value))] = type(value)
+        if id(type(value)) not in asked and reducers.is_recreated(value):
+            asked.add(id(type(value)))
             if _is_kin(node, type(value)):
                 return True
     return False

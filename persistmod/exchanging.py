@@ -15,7 +15,7 @@ from dataclasses import dataclass, field, replace
 from types import CodeType, FunctionType
 from typing import Any
 
-from persistmod import loading
+from persistmod import loading, tables
 from persistmod.bookkeeping import Account
 from persistmod.dependence import Edit
 from persistmod.functions import code_docstring, copy_attributes
@@ -24,9 +24,9 @@ from persistmod.namespace import definitions
 from persistmod.pairing import Pair, members
 from persistmod.running_aside import Run, Target
 from persistmod.source import Body
+from persistmod.statements import mangled
 
 _OPTIMIZED = 1  # CO_OPTIMIZED: the code of a function, not that of a class
-_WITHOUT_REFERENCES = 2  # a version of marshal in which nothing depends on which objects are the same
 
 
 def run_of(target: Target, edit: Edit) -> Run | None:
@@ -38,7 +38,8 @@ def run_of(target: Target, edit: Edit) -> Run | None:
     if found is None:
         return None
     entry = loading.entry_of(record)
-    exchanged = None if entry.image is None else _exchanged(entry.image, found, _bound(before) - live.keys())
+    gone = before.imported.union(before.slices) - live.keys() - {"*"}
+    exchanged = None if entry.image is None else _exchanged(entry.image, found, gone)
     if exchanged is None:
         return None
     image, codes = exchanged
@@ -58,12 +59,6 @@ def _fill(namespace: dict[str, Any], live: dict[str, Any], pairs: list[Pair]) ->
     del namespace["__doc__"]
     namespace |= {name: value for name, value in live.items() if name not in namespace}
     namespace |= {pair.path: pair.new for pair in pairs if "." not in pair.path}
-
-
-def _bound(body: Body) -> set[str]:
-    """Return the names that a body binds, as far as its statements show."""
-    imported = {bound for statement in body.imports for bound, attribute in statement.bound if attribute != "*"}
-    return imported.union(body.slices)
 
 
 # What differs
@@ -113,7 +108,7 @@ def _shape(code: CodeType) -> tuple[Any, ...]:
     constants = tuple(each.co_name if type(each) is CodeType else (each,) for each in code.co_consts)
     return (
         *(code.co_name, code.co_flags, code.co_code, code.co_exceptiontable),
-        *(code.co_names, code.co_varnames, code.co_freevars, code.co_cellvars, marshal.dumps(constants, _WITHOUT_REFERENCES)),
+        *(code.co_names, code.co_varnames, code.co_freevars, code.co_cellvars, tables.text(constants)),
     )
 
 
@@ -152,13 +147,13 @@ def _pairs(live: dict[str, Any], old: CodeType, new: CodeType) -> Iterator[Pair]
     namespace: Any = live
     for scope in scopes:
         cls = namespace.get(scope)
-        namespace = vars(cls) if isinstance(cls, type) else {}
-    names = {name, *(f"_{scope.lstrip('_')}{name}" for scope in scopes[-1:])}
+        namespace = vars(cls) if issubclass(type(cls), type) else {}
+    name = mangled(name, tuple(scopes[::-1]))
     held = list(namespace.items()) if scopes else [(name, namespace.get(name))]
     functions = [(key, value, function) for key, value in held for function in _held(value) if function.__code__ == old]
     if all(function.__globals__ is live and _is_documented(value, function, new) for _, value, function in functions):
-        for key, function in {id(function): (key, function) for key, _, function in functions if key in names}.values():
-            yield Pair(".".join((*scopes, key)), function, _renewed(function, new))
+        for function in dict.fromkeys(function for key, _, function in functions if key == name):
+            yield Pair(".".join((*scopes, name)), function, _renewed(function, new))
 
 
 def _held(value: Any) -> Iterator[FunctionType]:
@@ -187,9 +182,10 @@ def _renewed(function: FunctionType, code: CodeType) -> FunctionType:
 
 def _classes(live: dict[str, Any], module: str, edit: Edit) -> Iterator[Pair]:
     """Yield the classes that an edit affects, each as a pair with itself."""
-    pending = [(path, value) for path, value in definitions(live, module).items() if isinstance(value, type)]
-    for path, cls in pending:
-        if edit.affects(path):
-            yield Pair(path, cls, cls)
-        inner = ((f"{path}.{name}", value) for name, value in members(cls).items() if isinstance(value, type))
-        pending += [(name, value) for name, value in inner if value not in [known for _, known in pending]]
+    pending, seen = list(definitions(live, module).items()), set()
+    for path, value in pending:
+        if issubclass(type(value), type) and id(value) not in seen:
+            seen.add(id(value))
+            pending += ((f"{path}.{name}", member) for name, member in members(value).items())
+            if edit.affects(path):
+                yield Pair(path, value, value)

@@ -43,17 +43,12 @@ def _compiled(text: str, filename: str, before: Body) -> Body | None:
     codes = {(block.name, block.first): moved for block, moved in known.items()}
     constants = tuple(codes.get((each.co_name, each.co_firstlineno), each) if type(each) is CodeType else each for each in code.co_consts)
     body = body_of(tree, code.replace(co_consts=constants), text)
-    if _imported(body) != _imported(before):
+    if body.imported != before.imported:  # the compiler writes another code for a call of what they have
         return None
     hollow = {block.first for block in known}
     loud = {*(first for first, _ in body.loud), *(block.first for block in known if not block.is_quiet)}
     blocks = (*known, *(block for block in body.blocks if block.first not in hollow))
     return replace(body, blocks=blocks, is_quiet=not loud, loud=with_any(body.layout, loud))
-
-
-def _imported(body: Body) -> set[str]:
-    """Return the names that are imported: the compiler writes another code for a call of what they have."""
-    return {name for statement in body.imports for name, _ in statement.bound}
 
 
 def _known(before: Body, text: str) -> dict[Block, CodeType]:

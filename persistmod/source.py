@@ -87,6 +87,11 @@ class Body:
     bases: frozenset[str] = frozenset()
     loud: tuple[tuple[int, int], ...] = ()
 
+    @property
+    def imported(self) -> set[str]:
+        """The names that import statements bind, "*" for all of a module."""
+        return {bound for statement in self.imports for bound, attribute in statement.bound}
+
 
 def compile_source(source: bytes, module: str, filename: str) -> Body:
     """Parse and compile the source of a module; errors as for `compile_body`."""

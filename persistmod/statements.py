@@ -162,8 +162,8 @@ def _reads(node: ast.AST, scopes: tuple[str, ...]) -> frozenset[str]:
     names = _read(node)
     if isinstance(node, ast.AugAssign):
         names |= {child.id for child in ast.walk(node.target) if isinstance(child, ast.Name)}
-    mangled = {_mangled(name, scopes) for name in names}
-    return frozenset(mangled).union(*({f"{scope}.{name}" for name in mangled} for scope in scopes[:1]))
+    read = {mangled(name, scopes) for name in names}
+    return frozenset(read).union(*({f"{scope}.{name}" for name in read} for scope in scopes[:1]))
 
 
 def _read(node: ast.AST) -> set[str]:
@@ -239,10 +239,10 @@ def _bound(node: ast.AST) -> set[str]:
 
 
 def _path(name: str, scopes: tuple[str, ...]) -> str:
-    return f"{scopes[0]}.{_mangled(name, scopes)}" if scopes else name
+    return f"{scopes[0]}.{mangled(name, scopes)}" if scopes else name
 
 
-def _mangled(name: str, scopes: tuple[str, ...]) -> str:
+def mangled(name: str, scopes: tuple[str, ...]) -> str:
     """Return a name as the compiler has it in a class body: private names get the name of the class."""
     cls = scopes[0].rpartition(".")[2].lstrip("_") if scopes else ""
     return f"_{cls}{name}" if cls and name.startswith("__") and not name.endswith("__") and "." not in name else name

@@ -2,6 +2,7 @@
 
 import os
 import sys
+import types
 from functools import cache
 
 import edits
@@ -27,6 +28,18 @@ def same_process():
         restore(getattr(sys, name), before)
     restore(os.environ, environ)
     os.chdir(folder)
+
+
+@pytest.fixture
+def importable():
+    """Give a function that makes a module of a source, which is found under its name until the test ends."""
+
+    def made(name, source):
+        module = sys.modules[name] = types.ModuleType(name)
+        exec(source, vars(module))
+        return module
+
+    return made
 
 
 def restore(mapping, before):

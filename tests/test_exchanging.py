@@ -110,11 +110,8 @@ OUTSIDE = {
 
 
 @pytest.fixture
-def lib(monkeypatch):
-    module = types.ModuleType("lib_of_case")
-    exec(LIB, vars(module))
-    monkeypatch.setitem(sys.modules, module.__name__, module)
-    return module
+def lib(importable):
+    return importable("lib_of_case", LIB)
 
 
 @pytest.fixture

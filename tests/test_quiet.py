@@ -1,8 +1,6 @@
 """Quiet bodies: what may be told from statements, and what is noticed although no statement shows it."""
 
 import ast
-import sys
-import types
 
 import pytest
 from processes import Database
@@ -78,10 +76,8 @@ HIDDEN = {
 
 
 @pytest.fixture
-def other(monkeypatch):
-    module = types.ModuleType("other")
-    monkeypatch.setitem(sys.modules, "other", module)
-    exec(OTHER, vars(module))
+def other(importable):
+    module = importable("other", OTHER)
     module.seen.clear()
     return module
 

@@ -1,7 +1,5 @@
 """Updates that take no snapshot of the outside: what is not quiet in a body stands as it stood when the module was found closed."""
 
-import sys
-import types
 
 import pytest
 import transaction
@@ -31,11 +29,8 @@ class Made:
 
 
 @pytest.fixture
-def lib(monkeypatch):
-    module = types.ModuleType("lib_of_case")
-    exec(LIB, vars(module))
-    monkeypatch.setitem(sys.modules, module.__name__, module)
-    return module
+def lib(importable):
+    return importable("lib_of_case", LIB)
 
 
 @pytest.fixture
