@@ -21,7 +21,7 @@ from persistent import Persistent
 from persistmod.errors import NotStorable
 from persistmod.namespace import vars_of
 from persistmod.reducers import refuse_raised
-from persistmod.typeflags import HEAP_TYPE
+from persistmod.typeflags import HEAP_TYPE, own_slots
 
 # Names that `type.__new__` reads from the namespace: their values must be there when the class is made.
 READ_BY_TYPE = frozenset(("__slots__", "__qualname__", "__module__", "__doc__"))
@@ -222,8 +222,7 @@ def is_made_in_python(cls: type) -> bool:
     base = cls.__base__
     if base is None or not cls.__flags__ & HEAP_TYPE or cls.__itemsize__ != base.__itemsize__:
         return False
-    slots = [name for name, member in cls.__dict__.items() if isinstance(member, types.MemberDescriptorType)]
-    pointers = len(slots) + ("__dict__" in cls.__dict__) + ("__weakref__" in cls.__dict__)
+    pointers = len(own_slots(cls)) + ("__dict__" in cls.__dict__) + ("__weakref__" in cls.__dict__)
     return cls.__basicsize__ - base.__basicsize__ <= pointers * struct.calcsize("P")
 
 
@@ -276,9 +275,8 @@ def _slots(instance: Any, cls: type) -> tuple[tuple[int, str, Any], ...]:
     for depth, owner in enumerate(cls.__mro__):
         if not is_made_in_python(owner):
             continue
-        for name, member in owner.__dict__.items():
-            if isinstance(member, types.MemberDescriptorType) and member.__objclass__ is owner:
-                found.extend((depth, name, value) for value in slot_value(member, instance))
+        for name, member in own_slots(owner).items():
+            found.extend((depth, name, value) for value in slot_value(member, instance))
     return tuple(found)
 
 
@@ -294,17 +292,15 @@ def values_of(instance: Any) -> dict[str, Any]:
     """Return what is in the attributes and the slots of an instance."""
     values = dict(vars_of(instance))
     for cls in type(instance).__mro__:
-        for name, member in cls.__dict__.items() if is_made_in_python(cls) else ():
-            if type(member) is types.MemberDescriptorType:
-                values |= dict(zip((name,), slot_value(member, instance), strict=False))
+        for name, member in own_slots(cls).items() if is_made_in_python(cls) else ():
+            values |= dict(zip((name,), slot_value(member, instance), strict=False))
     return values
 
 
 def slot_of(cls: type, name: str) -> Any:
     """Return the slot of a class that an attribute is kept in, None if it is kept in the `__dict__`."""
     for base in cls.__mro__:
-        member = base.__dict__.get(name)
-        if type(member) is types.MemberDescriptorType:
+        if (member := own_slots(base).get(name)) is not None:
             return member
     return None
 

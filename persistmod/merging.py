@@ -21,7 +21,7 @@ from persistmod.functions import built_in_attributes, contents
 from persistmod.namespace import is_declared, vars_of
 from persistmod.pairing import Side, core_of, members
 from persistmod.scope import has_value_semantics
-from persistmod.typeflags import HEAP_TYPE, IMMUTABLE_TYPE, has_attributes
+from persistmod.typeflags import HEAP_TYPE, IMMUTABLE_TYPE, has_attributes, own_slots
 
 MISSING: Any = type("Missing", (), {"__repr__": lambda self: "MISSING"})()
 _FEW = 32
@@ -258,9 +258,8 @@ def _state(value: Any) -> Iterator[tuple[Any, Any]]:
             yield "value", base.__repr__(value)
     yield from ((("attribute", name), item) for name, item in vars_of(value).items())
     for cls in type(value).__mro__:
-        for name, member in list(cls.__dict__.items()) if cls.__flags__ & HEAP_TYPE else ():
-            if type(member) is types.MemberDescriptorType:
-                yield from ((("slot", name), item) for item in slot_value(member, value))
+        for name, member in own_slots(cls).items() if cls.__flags__ & HEAP_TYPE else ():
+            yield from ((("slot", name), item) for item in slot_value(member, value))
 
 
 def what_it_does(code: types.CodeType) -> str:

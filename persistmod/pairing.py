@@ -17,6 +17,7 @@ from persistmod import forwarding
 from persistmod.bookkeeping import Account
 from persistmod.functions import contents
 from persistmod.namespace import definitions, vars_of
+from persistmod.typeflags import own_slots
 
 _LRU_CACHE = type(__import__("functools").lru_cache(abs))
 
@@ -225,8 +226,9 @@ def _class_pair(path: str, was: type, now: type, found: Pairing) -> Pair:
 
 def layout_difference(was: type, now: type, has_same_bases: bool) -> str | None:
     """Return why instances of one class cannot be instances of the other, None if they can; bases that pair are the same."""
-    if _slots(was) != _slots(now):
-        return f"its slots change from {_slots(was)} to {_slots(now)}"
+    before, after = tuple(own_slots(was)), tuple(own_slots(now))
+    if before != after:
+        return f"its slots change from {before} to {after}"
     for name in ("__basicsize__", "__itemsize__", "__dictoffset__", "__weakrefoffset__"):
         if getattr(was, name) != getattr(now, name):
             return "the layout of its instances changes"
@@ -239,12 +241,6 @@ def layout_difference(was: type, now: type, has_same_bases: bool) -> str | None:
 
 def _names(bases: tuple[type, ...]) -> str:
     return ", ".join(base.__qualname__ for base in bases)
-
-
-def _slots(cls: type) -> tuple[str, ...]:
-    return tuple(
-        name for name, value in cls.__dict__.items() if isinstance(value, types.MemberDescriptorType) and value.__objclass__ is cls
-    )
 
 
 def can_take(cls: type, name: str, value: Any) -> bool:

@@ -19,7 +19,7 @@ from collections.abc import Callable, Iterable
 from keyword import iskeyword
 from typing import Any
 
-from persistmod.typeflags import HEAP_TYPE
+from persistmod.typeflags import HEAP_TYPE, own_slots
 
 _set_attribute = type.__setattr__
 _set_bases = type.__dict__["__bases__"].__set__
@@ -148,17 +148,7 @@ def _adds_fields(cls: type) -> bool:
     base = cls.__base__
     if base is None:
         return True
-    return bool(_slots(cls)) or not cls.__flags__ & HEAP_TYPE or cls.__itemsize__ != base.__itemsize__
-
-
-
-
-def _slots(cls: type) -> list[str]:
-    return [
-        name
-        for name, value in cls.__dict__.items()
-        if isinstance(value, types.MemberDescriptorType) and value.__objclass__ is cls
-    ]
+    return bool(own_slots(cls)) or not cls.__flags__ & HEAP_TYPE or cls.__itemsize__ != base.__itemsize__
 
 
 def _stand_in(base: type, made: list[tuple[type, type]]) -> type:

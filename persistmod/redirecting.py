@@ -16,7 +16,7 @@ from typing import Any
 
 from persistmod.classes import is_made_in_python, slot_value
 from persistmod.namespace import vars_of
-from persistmod.typeflags import HEAP_TYPE
+from persistmod.typeflags import HEAP_TYPE, own_slots
 from persistmod.writes import Writes
 
 _LRU_LINK = next(part for part in gc.get_referents(functools.lru_cache(abs)) if getattr(part, "__name__", "") == "_lru_list_elem")
@@ -92,11 +92,10 @@ def _redirect_instance(owner: Any, exchanged: dict[int, Any], writes: Writes) ->
     if any(id(value) in exchanged for value in attributes.values()):
         _redirect_dict(attributes, exchanged, writes)
     for cls in type(owner).__mro__ if not isinstance(owner, type) else ():
-        for member in list(cls.__dict__.values()) if is_made_in_python(cls) else ():  # others can be read only
-            if type(member) is types.MemberDescriptorType:
-                for item in slot_value(member, owner):
-                    if id(item) in exchanged:
-                        writes.set_by(member, owner, exchanged[id(item)])
+        for member in own_slots(cls).values() if is_made_in_python(cls) else ():  # others can be read only
+            for item in slot_value(member, owner):
+                if id(item) in exchanged:
+                    writes.set_by(member, owner, exchanged[id(item)])
 
 
 def weak_references(value: Any, live: Any) -> list[tuple[Any, Any]]:

@@ -30,7 +30,7 @@ from typing import Any
 from persistmod import rebuilding
 from persistmod.errors import NotStorable
 from persistmod.namespace import vars_of
-from persistmod.typeflags import HEAP_TYPE, static_base
+from persistmod.typeflags import HEAP_TYPE, own_slots, static_base
 
 Reduction = tuple[Any, ...] | str
 Reducer = Callable[[Any], Reduction]
@@ -306,7 +306,7 @@ if hasattr(typing, "TypeAliasType"):
 def _thread_local(value: Any) -> Reduction:
     """What it was constructed with, for other threads; what this thread has in it."""
     kind = type(value)
-    if any(type(member) is types.MemberDescriptorType for cls in kind.__mro__ for member in vars(cls).values()):
+    if any(map(own_slots, kind.__mro__)):
         raise NotStorable("a thread local with slots")
     unused = object.__getattribute__(value, "__dict__") if kind is not _local else None
     held = [part for part in gc.get_referents(value) if part is not unused]

@@ -33,7 +33,7 @@ from persistmod.classes import (
 )
 from persistmod.functions import contents, copy_attributes
 from persistmod.namespace import vars_of
-from persistmod.typeflags import HEAP_TYPE
+from persistmod.typeflags import HEAP_TYPE, own_slots
 from persistmod.writes import set_in_class
 
 ATOMS = (types.NoneType, bool, int, float, complex, str, bytes, types.CodeType, types.EllipsisType)
@@ -268,9 +268,8 @@ class Relinker:
 
     def _slots(self, value: Any) -> None:
         for cls in type(value).__mro__:
-            for member in list(cls.__dict__.values()) if cls.__flags__ & HEAP_TYPE else ():
-                if type(member) is types.MemberDescriptorType:
-                    self._slot(member, value)
+            for member in own_slots(cls).values() if cls.__flags__ & HEAP_TYPE else ():
+                self._slot(member, value)
 
     def _slot(self, member: types.MemberDescriptorType, value: Any) -> None:
         for item in slot_value(member, value):

@@ -20,7 +20,7 @@ from typing import Any
 
 from persistmod.bookkeeping import Notes
 from persistmod.classes import slot_value
-from persistmod.typeflags import HEAP_TYPE
+from persistmod.typeflags import HEAP_TYPE, own_slots
 
 _Undo = Callable[[Any], object]
 _function_parts = attrgetter("__code__", "__defaults__", "__kwdefaults__")
@@ -185,12 +185,7 @@ def _put_back_class(before: dict[str, Any], value: type) -> None:
 
 
 def _instance_saver(kind: type) -> Callable[[Any], _Undo]:
-    slots = [
-        member
-        for cls in kind.__mro__
-        for member in (vars(cls).values() if cls.__flags__ & HEAP_TYPE else ())
-        if type(member) is types.MemberDescriptorType
-    ]
+    slots = [member for cls in kind.__mro__ for member in (own_slots(cls).values() if cls.__flags__ & HEAP_TYPE else ())]
     return lambda value: partial(_put_back_instance, _attributes(value), [(slot, slot_value(slot, value)) for slot in slots])
 
 

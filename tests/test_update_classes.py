@@ -784,6 +784,14 @@ def test_class_with_slots_is_updated_in_place(m, held):
     assert held.A is m.A is type(held.a) and held.a.f() == 2
 
 
+BORROWED = "class A:\n    __slots__ = ('x',)\nclass B:\n    y = A.x\n    def __init__(self): self.z = {0}\nb = B()\ndef f(): return {0}\n"
+
+
+@edit(BORROWED.format(1), BORROWED.format(2), held="b = m.b")
+def test_class_may_have_the_slot_of_another_as_an_attribute(m, held):
+    assert held.b is m.b and m.b.z == 2 == m.f() and m.B.y is m.A.x
+
+
 HOLDERS = """
 a = m.A()
 table, group, deep, attribute = {'k': a, a: 'v'}, {a}, (1, [a], (a,)), m.A()

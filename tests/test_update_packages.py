@@ -448,6 +448,30 @@ def test_new_module_holds_what_lives_of_modules_that_change(tmp_path, nodes):
         assert node(HELD) == ([True] * 6, True, 2)
 
 
+SYMBOLS = """
+from typing import Sequence
+import atexit
+atexit.register(len, ())  # so that it runs always
+class Symbol:
+    __slots__ = ("name",)
+    def __init__(self, name): self.name = name
+class Rule:
+    symbols: Sequence[Symbol] = {}
+"""
+GRAMMAR = "from .symbols import Symbol\nempty = Symbol('')\ndef f(): return empty, {}\n"
+
+
+def test_instances_with_slots_of_a_class_that_a_cache_of_typing_holds(database):
+    with database.open() as registry:
+        update(registry, _="", symbols=SYMBOLS.format("()"), grammar=GRAMMAR.format(1))
+        pack = registry["pack"].module
+        held = pack.grammar.empty
+        update(registry, _="", symbols=SYMBOLS.format("[]"), grammar=GRAMMAR.format(2))
+        assert type(held) is pack.symbols.Symbol and pack.grammar.f() == (held, 2)
+        assert pack.symbols.Rule.__annotations__["symbols"].__args__ == (pack.symbols.Symbol,)
+    assert database.run("import pack.grammar; print(pack.grammar.f()[1])") == "2\n"
+
+
 def test_class_that_moves_is_the_new_one_where_another_class_has_it_as_an_attribute(database):
     user = "from .base import Multi\nclass R:\n    kind = Multi\ndef f(): return {}\n"
     with database.open() as registry:
