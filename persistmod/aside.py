@@ -26,7 +26,7 @@ from typing import Any, Self
 
 from persistmod import holders, quiet, replacing
 from persistmod.functions import module_of
-from persistmod.making import Making
+from persistmod.making import Making, empty_youngest_generation
 from persistmod.outside import Outside
 from persistmod.reading import SysReads, is_in_memory
 from persistmod.repeating import Places, is_within
@@ -146,6 +146,7 @@ class Observer(Making):
     def resume(self) -> None:
         gc.disable()  # a snapshot makes many objects that stay
         if not self._is_unwatched:
+            empty_youngest_generation()  # what garbage does when it goes is no deed of the body
             self.outside.take(self.observation.namespace)
         elif self._looked_at:
             self.outside.take_again(self.observation.namespace, self._looked_at)

@@ -62,7 +62,7 @@ class Making:
     def resume(self) -> None:
         gc.disable()
         repr([None])  # makes the list in which C keeps what it is about to show, one for the thread
-        _empty_youngest_generation()
+        empty_youngest_generation()
         self._collections = _collections()
 
     def pause(self) -> None:
@@ -145,7 +145,7 @@ def _running() -> set[int]:
     return ids
 
 
-def _empty_youngest_generation() -> None:
+def empty_youngest_generation() -> None:
     """Let the young be old: at once, or, if somebody has frozen objects, which are to stay that, by a collection.
 
     A collection does not tell `gc.callbacks`: what they would do is no deed of the body.

@@ -1,6 +1,7 @@
 """Every test leaves the process as it was."""
 
 import os
+import signal
 import sys
 import types
 from functools import cache
@@ -12,6 +13,8 @@ import transaction
 from nodes import nodes  # noqa: F401
 from servers import servers, storage_uri  # noqa: F401  fixtures for every test
 from support import outcomes_of
+
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell has what it runs in the background ignore it, and so do its children
 
 
 @pytest.fixture(autouse=True)

@@ -353,6 +353,25 @@ def test_callbacks_of_the_collector_do_nothing_in_the_name_of_the_body(tmp_path,
         gc.callbacks.remove(count)
 
 
+def test_what_garbage_does_when_it_goes_is_no_deed_of_the_body(tmp_path, monkeypatch):
+    class Circle: ...
+
+    living = types.ModuleType("living")
+    living.circles = {"left": 1}
+    monkeypatch.setitem(sys.modules, "living", living)
+    with Database(tmp_path).open() as registry:
+        gc.freeze()  # some Pythons have frozen objects from the start: the young are collected then
+        circle = Circle()
+        circle.next = circle
+        reference = weakref.ref(circle, lambda _: living.circles.clear())
+        del circle
+        try:
+            record = registry.add("m", "import string\nx = string.capwords('a b')\n")
+        finally:
+            gc.unfreeze()
+        assert (record.run, record.run_reason) == ("once", "") and reference() is None and not living.circles
+
+
 def test_profilers_go_on_after_a_run(tmp_path):
     with Database(tmp_path).open() as registry:
         profiler = cProfile.Profile()

@@ -14,11 +14,14 @@ from servers import running_postgres, running_zeo
 TESTS = str(Path(__file__).parent)
 USING_KILLING = f"sys.path.insert(0, {TESTS!r}); import killing"
 
-# Begins transactions until the version, which a ZEO client may be told of later, is there.
+# Begins transactions until the version, which a ZEO client may be told of later, is there. Where the connection is lost just when the code
+# is read, what runs goes on, whole, and the next transaction tries again.
 SEE = """
 for _ in range(500):
     transaction.begin()
-    if connection.root()["version"] == {version}: break
+    running = {{f() for f in held}}
+    assert len(running) == 1, running
+    if connection.root()["version"] == {version} and running == {{{version}}}: break
     time.sleep(0.01)
 result = sorted({{*killing.seen(connection.root()), *(f() for f in held)}})
 """
