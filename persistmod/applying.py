@@ -13,9 +13,8 @@ from collections.abc import Callable, Iterable, Mapping
 from functools import partial
 from typing import Any
 
-from persistmod import classes, forwarding, replacing
+from persistmod import classes, containers, forwarding, replacing
 from persistmod.classes import slot_of, values_of
-from persistmod.deciding import CONTAINERS
 from persistmod.functions import contents
 from persistmod.merging import MISSING, Comparison, Pool
 from persistmod.namespace import vars_of
@@ -86,21 +85,22 @@ class Ready:
         planner, known = self.planner, base is not MISSING
         same = planner.with_base() if known else None
         if known and planner.live_with_base.is_same(current, base):
-            return current, _contents_of(new, resolve)[1]
-        if isinstance(new, dict):
-            merged = _merged_dict(current, new, base if known else {}, same, resolve, planner.is_gone)
+            return current, _contents_of(new, resolve)[0]
+        before, new, base = (MISSING if held is MISSING else containers.contents(held) for held in (current, new, base))
+        if type(new) is dict:
+            merged = _merged_dict(before, new, base if known else {}, same, resolve, planner.is_gone)
             gone = [key for key, value in merged.items() if key not in new and (planner.is_gone(value) or planner.is_gone(key))]
             held = {key: value for key, value in merged.items() if key not in gone}
             bodys = dict.fromkeys(map(resolve, new))
             return current, {key: held[key] for key in (held if held.keys() - bodys.keys() else bodys) if key in held}
-        kept = [item for item in current if not planner.is_gone(item)]
+        kept = [item for item in before if not planner.is_gone(item)]
         if same is not None:
             kept, new = _without_common(kept, new, base, same, planner)
         live = Pool(kept, planner.with_live)
-        found = [(live.taken(item), item) for item in new]
+        found = [(live.taken(item, resolve(item)), item) for item in new]
         if same is None and not live.rest():  # nothing of clients: the order is the body's
-            return current, type(current)(taken[0] if taken else resolve(item) for taken, item in found)
-        return current, type(current)([*kept, *(resolve(item) for taken, item in found if not taken)])
+            return current, [taken[0] if taken else resolve(item) for taken, item in found]
+        return current, [*kept, *(resolve(item) for taken, item in found if not taken)]
 
     def write(self, writes: Writes) -> None:
         self._forget_subclasses(writes)
@@ -113,7 +113,7 @@ class Ready:
             writes.set_by(type.__dict__[name], cls, value)
         for cls, name, value in self.class_attributes:
             writes.delete_class_attribute(cls, name) if value is MISSING else writes.set_class_attribute(cls, name, value)
-        for current, _, _, attributes in self.refills:
+        for current, _, attributes in self.refills:
             _refill_attributes(writes, current, attributes)
         for target, name, value in self.attributes:
             _write_attribute(writes, target, name, value)
@@ -134,11 +134,9 @@ class Ready:
     def fill(self, writes: Writes) -> None:
         """Fill containers, when the attributes and methods that tell the hash of an item are written."""
         self._relinker.hash_again()
-        for current, kind, held, _ in self.refills:
-            if kind is not None:
-                writes.refill(current, held, kind)
-        for current, held in self.merges:
-            writes.refill(current, held, type(current))
+        for current, held in (*(refill[:2] for refill in self.refills), *self.merges):
+            if held is not None:
+                writes.refill(current, held)
 
     def _write_abstract(self, writes: Writes) -> None:
         """Have abstract classes, and their subclasses everywhere, know what is abstract now."""
@@ -183,28 +181,24 @@ def _write_function(writes: Writes, pair: Pair, stand_in: Any, attributes: list[
     writes.set_code(pair.old, forwarding.fitted(pair.new.__code__, pair.old.__code__.co_freevars))
 
 
-def _contents_of(new: Any, resolve: Any) -> tuple[Any, Any, Any]:
-    """Return (built-in type, items, attributes) of what a live container or instance is refilled with."""
-    kind = next((kind for kind in CONTAINERS if issubclass(type(new), kind)), None)
-    held: Any = None
-    if kind is dict:
-        held = [(resolve(key), resolve(value)) for key, value in dict.items(new)]
-    elif kind is not None:
-        held = [resolve(item) for item in kind.__iter__(new)]
-    attributes = None if type(new) in CONTAINERS else {name: resolve(value) for name, value in values_of(new).items()}
-    return kind, held, attributes
+def _contents_of(new: Any, resolve: Any) -> tuple[Any, dict[str, Any]]:
+    """Return (what a container holds or None, attributes) of what a live container or instance is refilled with."""
+    held: Any = None if containers.kind_of(type(new)) is None else containers.contents(new)
+    if type(held) is dict:
+        held = [(resolve(key), resolve(value)) for key, value in held.items()]
+    elif held is not None:
+        held = [resolve(item) for item in held]
+    return held, {name: resolve(value) for name, value in values_of(new).items()}
 
 
-def _refill_attributes(writes: Writes, current: Any, attributes: dict[str, Any] | None) -> None:
-    if attributes is None:
-        return
+def _refill_attributes(writes: Writes, current: Any, attributes: dict[str, Any]) -> None:
     slots = {name: slot for name in {*attributes, *values_of(current)} if (slot := slot_of(type(current), name)) is not None}
     for name, slot in slots.items():
         writes.set_by(slot, current, attributes[name]) if name in attributes else writes.empty(slot, current)
     held = {name: value for name, value in attributes.items() if name not in slots}
     before = vars_of(current)
     if before.keys() != held.keys() or any(before[name] is not value for name, value in held.items()):
-        writes.refill(before, held, dict)
+        writes.refill(before, held)
 
 
 def _merged_dict(

@@ -18,6 +18,7 @@ from typing import Any
 
 from persistent import Persistent
 
+from persistmod import containers
 from persistmod.errors import NotStorable
 from persistmod.namespace import vars_of
 from persistmod.reducers import refuse_raised
@@ -209,6 +210,15 @@ def descriptor_parts(value: Any) -> tuple[Any, ...]:
     return value.fget, value.fset, value.fdel, doc
 
 
+def shows_all(base: type) -> bool:
+    """Return whether all that a type in C keeps are attributes, or slots and the contents of a container."""
+    root = containers.kind_of(base) or object
+    if root is object and base is not object and base.__flags__ & HEAP_TYPE:
+        return False
+    pointers = (base.__dictoffset__ > 0) + (len(own_slots(base)) if root is not object else 0)
+    return base.__itemsize__ == root.__itemsize__ and base.__basicsize__ - root.__basicsize__ <= pointers * struct.calcsize("P")
+
+
 def built_in_base(cls: type) -> type:
     """Return the first class in the MRO that is made in C."""
     return next(base for base in cls.__mro__ if not is_made_in_python(base))
@@ -291,10 +301,27 @@ def slot_value(member: types.MemberDescriptorType, instance: Any) -> tuple[Any, 
 def values_of(instance: Any) -> dict[str, Any]:
     """Return what is in the attributes and the slots of an instance."""
     values = dict(vars_of(instance))
-    for cls in type(instance).__mro__:
-        for name, member in own_slots(cls).items() if is_made_in_python(cls) else ():
-            values |= dict(zip((name,), slot_value(member, instance), strict=False))
+    for name, member in slots_of(instance):
+        values |= dict(zip((name,), slot_value(member, instance), strict=False))
     return values
+
+
+def slots_of(instance: Any) -> Iterator[tuple[str, types.MemberDescriptorType]]:
+    """Yield the names and slots of an instance that can be written: of classes made in Python, of containers (`default_factory`)."""
+    for cls in type(instance).__mro__:
+        if is_made_in_python(cls):
+            yield from own_slots(cls).items()
+        elif containers.kind_of(cls) not in (cls, None):
+            yield from ((name, member) for name, member in own_slots(cls).items() if _can_be_written(member, instance))
+
+
+def _can_be_written(member: types.MemberDescriptorType, instance: Any) -> bool:
+    """Return whether a slot in C is none that is read only; tried with what it has."""
+    try:
+        member.__set__(instance, member.__get__(instance))
+    except (AttributeError, TypeError):
+        return False
+    return True
 
 
 def slot_of(cls: type, name: str) -> Any:

@@ -8,20 +8,18 @@ from __future__ import annotations
 
 import sys
 import types
-from collections import deque
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import cache
 from typing import Any
 
-from persistmod import holders
+from persistmod import containers, holders
 from persistmod.dependence import Edit
 from persistmod.merging import MISSING, Comparison, paths_of
 from persistmod.namespace import has_own_globals, is_declared, vars_of
 from persistmod.pairing import Side
 
 FindBase = Callable[[], dict[str, Any] | None]
-CONTAINERS = (list, dict, set, deque)
 ATOMS = frozenset((types.NoneType, bool, int, float, complex, str, bytes, types.EllipsisType))
 
 
@@ -118,7 +116,7 @@ class Decider:
         if is_affected:
             self.taken.append(path)
             return "take"
-        if is_touched and type(new) is type(current) and type(new) in CONTAINERS and not self.is_base(new, base):
+        if is_touched and self._are_containers(new, current) and not self.is_base(new, base):
             self.merged.append(path)
             return "merge"
         return "keep"
@@ -128,9 +126,13 @@ class Decider:
 
         Where nothing tells what it made before, only what has keys can be added to.
         """
-        if type(new) is not type(current) or type(new) not in CONTAINERS:
+        if not self._are_containers(new, current):
             return False
-        return type(new) is dict if self.base_value(base) is MISSING else self.is_changed_since(current, base)
+        return isinstance(new, dict) if self.base_value(base) is MISSING else self.is_changed_since(current, base)
+
+    def _are_containers(self, new: Any, current: Any) -> bool:
+        """Return whether two values are containers of one class."""
+        return containers.kind_of(type(new)) is not None and self.with_live.are_of_one_class(new, current)
 
     def _may_be_generated(self, path: str, new: Any, base: Callable[[dict[str, Any]], Any]) -> bool:
         """Return whether a metaclass or a decorator that may be another now could have put a value where the class body had one.

@@ -12,12 +12,11 @@ import gc
 import sys
 import types
 import weakref
-from collections import deque
 from collections.abc import Container, Mapping
 from functools import partial
 from typing import Any
 
-from persistmod import classes, forwarding
+from persistmod import classes, containers, forwarding
 from persistmod.bookkeeping import Account, Notes, is_bookkeeping
 from persistmod.errors import UpdateError
 from persistmod.holders import excess_of_made
@@ -82,9 +81,9 @@ def _exchange(stand_in: Account, exchanged: Account, superseded: Mapping[int, An
     named = {id(value) for scratch, live in relinker.namespaces.values() for value in scratch.values()}
     nameless = {key for key, live in stand_in.items() if key not in named and id(live) not in relinker.lived}
     for owner in owners:
-        base: Any = next((base for base in (list, deque, set) if issubclass(type(owner), base)), None)
-        if base is not None:  # past methods of its own, and without asking a proxy for its class
-            _match(list(base.__iter__(owner)), stand_in.keys(), nameless, exchanged, superseded)
+        kind = containers.kind_of(type(owner))
+        if kind is not None and not issubclass(kind, dict):
+            _match(containers.contents(owner), stand_in.keys(), nameless, exchanged, superseded)
     for owner in _with_holders_of_made_again(owners, exchanged, {*ours, id(owners)}):
         if _holds(owner, exchanged):
             redirect(owner, exchanged, writes)

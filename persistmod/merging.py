@@ -7,15 +7,17 @@ an equal atom. No `__eq__` of Python is called, and no reducer.
 
 from __future__ import annotations
 
+import copyreg
 import functools
 import types
+import warnings
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Container, Iterable, Iterator
 from itertools import islice
 from typing import Any
 
-from persistmod import reducers, tables
-from persistmod.classes import slot_value
+from persistmod import containers, reducers, tables
+from persistmod.classes import DESCRIPTORS, built_in_base, shows_all, slot_value
 from persistmod.forwarding import is_same_code
 from persistmod.functions import built_in_attributes, contents
 from persistmod.namespace import is_declared, vars_of
@@ -24,6 +26,7 @@ from persistmod.scope import has_value_semantics
 from persistmod.typeflags import HEAP_TYPE, IMMUTABLE_TYPE, has_attributes, own_slots
 
 MISSING: Any = type("Missing", (), {"__repr__": lambda self: "MISSING"})()
+_EXACT = (list, dict, set)  # these have nothing beyond their contents
 _FEW = 32
 _TELLING = 8  # parts of a token
 _ATOMS = (types.NoneType, bool, int, str, bytes, types.EllipsisType, range)
@@ -93,6 +96,11 @@ class Comparison:
         self.alike = keep
         return True
 
+    def are_of_one_class(self, one: Any, other: Any) -> bool:
+        """Return whether two values are instances of one class, or of two of one name."""
+        first, second = type(one), type(other)
+        return first is second or self._first.get(id(first), first) == self._second.get(id(second), second)
+
     def token(self, value: Any, side: int, depth: int = 3) -> Any:
         """Return something hashable that is equal for values that are built alike; `side` is 0 for the first, 1 for the second.
 
@@ -116,7 +124,7 @@ class Comparison:
         if path is not None or other_path is not None:
             return [] if path == other_path else None
         kind = type(one)
-        if kind is not type(other) and self._first.get(id(kind), kind) != self._second.get(id(type(other)), type(other)):
+        if not self.are_of_one_class(one, other):
             return None
         if (same := tables.is_same(one, other)) is not None:
             return [] if same else None
@@ -144,8 +152,11 @@ class Pool:
         """Take what is built like an item, the last such; return whether there was any."""
         return bool(self.taken(item))
 
-    def taken(self, item: Any) -> list[Any]:
-        """Take the same, and return it in a list."""
+    def taken(self, item: Any, live: Any = MISSING) -> list[Any]:
+        """Take the same, or `live`, which stands for the item already; return it in a list."""
+        bucket = self._buckets.get(self._comparison.token(live, 1), []) if live is not item else []
+        for index in [index for index, held in enumerate(bucket) if held is live]:
+            return [bucket.pop(index)]
         bucket = self._buckets.get(self._comparison.token(item, 0), [])
         for index in reversed(range(len(bucket))):
             if self._comparison.is_same(item, bucket[index]):
@@ -191,9 +202,11 @@ def _parts_of(value: Any) -> Iterator[tuple[Any, Any]]:
         yield "dict", value.__dict__
         return
     if issubclass(kind, dict):
-        yield from _items(value)
-    elif issubclass(kind, (list, tuple, deque)):
-        yield from enumerate(_base(kind).__iter__(value))
+        yield from _items(containers.contents(value))
+    elif issubclass(kind, (list, deque)):
+        yield from enumerate(containers.contents(value))
+    elif issubclass(kind, tuple):
+        yield from enumerate(tuple.__iter__(value))
     elif issubclass(kind, (set, frozenset)):
         yield from _members(value)
     elif isinstance(value, staticmethod | classmethod):
@@ -208,8 +221,43 @@ def _parts_of(value: Any) -> Iterator[tuple[Any, Any]]:
         yield "bytes", bytes(value)
     elif _is_opaque(kind):
         yield from enumerate(_reduction(value))
-    if has_attributes(kind):
+    if has_attributes(kind) or (kind not in _EXACT and containers.kind_of(kind) is not None):
         yield from _state(value)
+
+
+def is_at_work(value: Any, made: Container[int]) -> bool:
+    """Return whether something in a value, as far as it was made with it, cannot be pickled: a lock, a file, a thread."""
+    pending, seen = [value], set()
+    while pending:
+        part = pending.pop()
+        if not issubclass(type(part), _PASSIVE) and not _can_be_pickled(part):
+            return True
+        if id(part) in made and id(part) not in seen:
+            seen.add(id(part))
+            pending += (inner for _, inner in _parts_of(part))
+    return False
+
+
+_PASSIVE = (
+    *(type, types.ModuleType, types.CodeType, types.FunctionType, types.MethodType, types.BuiltinFunctionType, *DESCRIPTORS),
+    *(types.MethodDescriptorType, types.WrapperDescriptorType, types.ClassMethodDescriptorType, types.MethodWrapperType),
+    *(types.GetSetDescriptorType, types.MemberDescriptorType, types.MappingProxyType, types.GenericAlias),
+)
+
+
+def _can_be_pickled(value: Any) -> bool:
+    """Return whether what a value has of its base in C can be seen, or pickled as everybody pickles it: a lock is not kept so."""
+    base = built_in_base(type(value))
+    if base in _ATOMS or has_value_semantics(base) or shows_all(base):
+        return True
+    reduce = copyreg.dispatch_table.get(base)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", DeprecationWarning)  # itertools announce the end of their pickling
+            reduce(value) if reduce is not None else value.__reduce_ex__(4)
+    except Exception:  # whatever it raises
+        return False
+    return True
 
 
 def _is_opaque(kind: type) -> bool:
@@ -233,12 +281,8 @@ def _module_of(function: types.FunctionType) -> str:
     return str(getattr(spec, "name", None) or function.__globals__.get("__name__"))
 
 
-def _base(kind: type) -> Any:
-    return next(base for base in (list, tuple, deque) if issubclass(kind, base))
-
-
 def _items(value: dict[Any, Any]) -> Iterator[tuple[Any, Any]]:
-    for index, (key, item) in enumerate(dict.items(value)):
+    for index, (key, item) in enumerate(value.items()):
         if type(key) in _ATOMS:
             yield ("item", key), item
         else:
@@ -253,12 +297,14 @@ def _members(value: Any) -> Iterator[tuple[Any, Any]]:
 
 def _state(value: Any) -> Iterator[tuple[Any, Any]]:
     """Yield the attributes and slots of an instance; for a type of the built-in kind also its value."""
+    if issubclass(type(value), deque):
+        yield "maxlen", deque.maxlen.__get__(value)
     for base in (int, float, str, bytes, complex):
         if issubclass(type(value), base):
             yield "value", base.__repr__(value)
     yield from ((("attribute", name), item) for name, item in vars_of(value).items())
     for cls in type(value).__mro__:
-        for name, member in own_slots(cls).items() if cls.__flags__ & HEAP_TYPE else ():
+        for name, member in own_slots(cls).items() if cls.__flags__ & HEAP_TYPE or containers.kind_of(cls) is not None else ():
             yield from ((("slot", name), item) for item in slot_value(member, value))
 
 

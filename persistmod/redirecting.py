@@ -10,13 +10,14 @@ import functools
 import gc
 import types
 import weakref
-from collections import OrderedDict, deque
+from collections import deque
 from collections.abc import Mapping
 from typing import Any
 
-from persistmod.classes import is_made_in_python, slot_value
+from persistmod import containers
+from persistmod.classes import slot_value, slots_of
 from persistmod.namespace import vars_of
-from persistmod.typeflags import HEAP_TYPE, own_slots
+from persistmod.typeflags import HEAP_TYPE
 from persistmod.writes import Writes
 
 _LRU_LINK = next(part for part in gc.get_referents(functools.lru_cache(abs)) if getattr(part, "__name__", "") == "_lru_list_elem")
@@ -57,12 +58,11 @@ def redirect(owner: Any, exchanged: dict[int, Any], writes: Writes) -> None:
     if issubclass(kind, dict):
         _redirect_dict(owner, exchanged, writes)
     elif issubclass(kind, (list, deque)):
-        base: Any = list if issubclass(kind, list) else deque
-        held = list(base.__iter__(owner))
+        held = containers.contents(owner)
         if any(id(item) in exchanged for item in held):
-            writes.refill(owner, without_duplicates(held, exchanged), base)
+            writes.refill(owner, without_duplicates(held, exchanged))
     elif issubclass(kind, set):
-        writes.refill(owner, {exchanged.get(id(item), item) for item in set.__iter__(owner)}, set)
+        writes.refill(owner, {exchanged.get(id(item), item) for item in set.__iter__(owner)})
     elif kind is types.CellType:
         writes.set(owner, "cell_contents", exchanged.get(id(owner.cell_contents), owner.cell_contents))
     elif kind is types.FunctionType:
@@ -76,10 +76,10 @@ def _redirect_dict(owner: dict[Any, Any], exchanged: dict[int, Any], writes: Wri
     if type(next(iter(dict.values(owner)), None)) is _LRU_LINK:
         return  # an lru_cache has its keys in its links, too; what it knows of a new object is asked for never again
     cls = class_of_namespace(owner)
-    if cls is None and not isinstance(owner, OrderedDict) and any(id(key) in exchanged for key in dict.keys(owner)):
+    if cls is None and any(id(key) in exchanged for key in dict.keys(owner)):
         # Hashed again, all of them: relinking changes what a hash is made of.
-        contents = {exchanged.get(id(key), key): exchanged.get(id(value), value) for key, value in dict.items(owner)}
-        writes.refill(owner, contents, dict)
+        held = {exchanged.get(id(key), key): exchanged.get(id(value), value) for key, value in containers.contents(owner).items()}
+        writes.refill(owner, held)
         return
     for key, value in list(dict.items(owner)):
         live = exchanged.get(id(value), value)
@@ -91,11 +91,10 @@ def _redirect_instance(owner: Any, exchanged: dict[int, Any], writes: Writes) ->
     attributes = vars_of(owner)
     if any(id(value) in exchanged for value in attributes.values()):
         _redirect_dict(attributes, exchanged, writes)
-    for cls in type(owner).__mro__ if not isinstance(owner, type) else ():
-        for member in own_slots(cls).values() if is_made_in_python(cls) else ():  # others can be read only
-            for item in slot_value(member, owner):
-                if id(item) in exchanged:
-                    writes.set_by(member, owner, exchanged[id(item)])
+    for _, member in slots_of(owner) if not isinstance(owner, type) else ():
+        for item in slot_value(member, owner):
+            if id(item) in exchanged:
+                writes.set_by(member, owner, exchanged[id(item)])
 
 
 def weak_references(value: Any, live: Any) -> list[tuple[Any, Any]]:

@@ -13,11 +13,11 @@ from __future__ import annotations
 import gc
 import types
 import weakref
-from collections import OrderedDict, deque
+from collections import deque
 from collections.abc import Callable
 from typing import Any
 
-from persistmod import rebuilding, reducers
+from persistmod import containers, rebuilding, reducers
 from persistmod.bookkeeping import Account, Notes
 from persistmod.classes import (
     BY_VALUE,
@@ -28,12 +28,12 @@ from persistmod.classes import (
     keeps_nothing,
     set_value,
     slot_value,
+    slots_of,
     value_of,
     values_of,
 )
 from persistmod.functions import contents, copy_attributes
 from persistmod.namespace import vars_of
-from persistmod.typeflags import HEAP_TYPE, own_slots
 from persistmod.writes import set_in_class
 
 ATOMS = (types.NoneType, bool, int, float, complex, str, bytes, types.CodeType, types.EllipsisType)
@@ -82,14 +82,7 @@ class Relinker:
         """Put right sets, and dictionaries whose keys are others now: when what a hash is made of is there, methods and attributes."""
         while self._unhashed:
             value, changed = self._unhashed.popleft()
-            if issubclass(type(value), set):
-                set.clear(value)
-                set.update(value, changed)
-                continue
-            kind: Any = OrderedDict if issubclass(type(value), OrderedDict) else dict
-            kind.clear(value)
-            for key, item in changed:
-                kind.__setitem__(value, key, item)
+            containers.fill(value, changed)
 
     def _is_new(self, value: Any) -> bool:
         """Return whether the body made a value. An object without references to others is not tracked, and needs nothing."""
@@ -178,7 +171,7 @@ class Relinker:
         return id(value) not in self._seen and id(value) not in self.stands_for and self._is_new(value)
 
     def _list(self, value: list[Any]) -> None:
-        for index, item in enumerate(value):
+        for index, item in enumerate(list.__iter__(value)):
             resolved = self.resolve(item)
             if resolved is not item:
                 list.__setitem__(value, index, resolved)
@@ -257,9 +250,8 @@ class Relinker:
         again = self.stands_for[id(value)] = base.__new__(cls, *arguments)
         for name, item in values_of(value).items():
             set_value(again, name, item)
-        kind = next((base for base, fill in _CONTENTS if isinstance(value, base)), None)
-        if kind is not None:
-            (kind.update if hasattr(kind, "update") else kind.extend)(again, kind.copy(value))
+        if containers.kind_of(type(value)) is not None:
+            containers.fill(again, containers.contents(value))
         return again
 
     def _argument(self, value: Any) -> Any:
@@ -267,9 +259,8 @@ class Relinker:
         return self._immutable(value, tuple) if type(value) is tuple else self.resolve(value)
 
     def _slots(self, value: Any) -> None:
-        for cls in type(value).__mro__:
-            for member in own_slots(cls).values() if cls.__flags__ & HEAP_TYPE else ():
-                self._slot(member, value)
+        for _, member in slots_of(value):
+            self._slot(member, value)
 
     def _slot(self, member: types.MemberDescriptorType, value: Any) -> None:
         for item in slot_value(member, value):

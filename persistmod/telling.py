@@ -11,9 +11,8 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from persistmod import events
+from persistmod import containers, events
 from persistmod.classes import values_of
-from persistmod.deciding import CONTAINERS
 from persistmod.functions import built_in_attributes, contents
 from persistmod.merging import what_it_does
 from persistmod.namespace import definitions, vars_of
@@ -122,11 +121,10 @@ def _inside(value: Any) -> Iterator[tuple[Any, Any]]:
         yield from ((name, getattr(value, name)) for name in ("fget", "fset", "fdel", "__doc__"))
     elif isinstance(value, staticmethod | classmethod):
         yield "__func__", value.__func__
-    elif isinstance(value, CONTAINERS):
-        kind: Any = next(kind for kind in CONTAINERS if isinstance(value, kind))
-        yield from ((("item", index), item) for index, item in enumerate(kind.__iter__(value)))
-        if kind is dict:
-            yield from ((("value", index), item) for index, item in enumerate(dict.values(value)))  # type: ignore[arg-type]
+    elif containers.kind_of(type(value)) is not None:
+        held = containers.contents(value)
+        yield from ((("item", index), item) for index, item in enumerate(held))
+        yield from ((("value", index), item) for index, item in enumerate(held.values() if type(held) is dict else ()))
     yield from values_of(value).items()
 
 

@@ -9,21 +9,22 @@ body enters in it, and keeps what clients did.
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable, Iterator
 from functools import partial
 from itertools import chain
 from typing import Any
 
-from persistmod import classes
+from persistmod import classes, containers
 from persistmod.bookkeeping import Account
 from persistmod.changes import Changes
-from persistmod.deciding import CONTAINERS, Decider, FindBase, Neighbours
+from persistmod.deciding import Decider, FindBase, Neighbours
 from persistmod.dependence import Edit
-from persistmod.merging import MISSING
+from persistmod.merging import MISSING, is_at_work
 from persistmod.namespace import is_around, is_declared, vars_of
 from persistmod.pairing import Pairing, layout_difference, pair
 from persistmod.plans import Step
-from persistmod.typeflags import has_attributes, static_base
+from persistmod.typeflags import has_attributes
 
 Find = Callable[[dict[str, Any]], Any]
 
@@ -68,6 +69,8 @@ class Values(Decider):
         elif decision == "merge":
             self._merge(new, current, self.base_value(base))
             self.step(path, "update", "statements that work on it have changed", "the same object, with the new entries")
+            if self._is_merged(new, current):
+                self._merge_attributes(path, new, current, base)
         elif decision == "keep" and self._is_shared_no_more(new, current) and self.edit.affects(path):
             self.taken.append(path)
             bind(new)
@@ -81,15 +84,19 @@ class Values(Decider):
         """Have a live container merged with the new one, and so what both, and the base if it is known, have in it under one key."""
         self._stand_for(new, current)
         self.changes.merges.append((current, new, base))
-        for key in new if type(new) is dict else ():
-            inner = new[key], current.get(key, MISSING), base if base is MISSING else base.get(key, MISSING)
-            if self._is_merged_inside(*inner, base is not MISSING):
+        if not isinstance(new, dict):
+            return
+        after, before, made = (MISSING if held is MISSING else containers.contents(held) for held in (new, current, base))
+        for key in after:
+            inner = after[key], before.get(key, MISSING), made if made is MISSING else made.get(key, MISSING)
+            if self._is_merged_inside(*inner, made is not MISSING):
                 self._merge(*inner)
 
     def _is_merged_inside(self, new: Any, current: Any, base: Any, is_known: bool) -> bool:
         is_open = new is not current and id(new) not in self.changes.stands_for and id(current) not in self._standing
-        kinds = {type(new), type(current), *([type(base)] if is_known else ())}
-        return is_open and len(kinds) == 1 and type(new) in CONTAINERS and id(new) in self.made and not self.with_live.is_same(new, current)
+        kinds = {containers.kind_of(type(value)) for value in (new, current, *([base] if is_known else ()))}
+        is_one = len(kinds) == 1 and self._are_containers(new, current)
+        return is_open and is_one and id(new) in self.made and not self.with_live.is_same(new, current)
 
     def _is_shared_no_more(self, new: Any, current: Any) -> bool:
         """Return whether a live object stands for another new one already."""
@@ -118,7 +125,7 @@ class Values(Decider):
             return False
         if self._is_apart(path):
             return False
-        if type(current) not in CONTAINERS and not self._is_refillable(new, current):
+        if not self._is_refillable(new, current):
             return False
         for after, before in self._instances_in(new, current, {*self._standing, *self._placed()}):
             is_open = id(after) not in self._placed() and id(after) not in self.changes.stands_for
@@ -139,15 +146,24 @@ class Values(Decider):
         return self._places
 
     def _is_refillable(self, new: Any, current: Any) -> bool:
-        """Return whether all that two instances differ in are attributes, slots and the contents of a container."""
+        """Return whether all that two instances differ in are attributes, slots and the contents of a container.
+
+        What has a finalizer is left to it: it would finalize what the live instance has then. So is an instance of a class of another module
+        that hashes by value, since it may be a key somewhere, or has what cannot be pickled, a lock or a file, since it may be at work.
+        """
         kind = type(current)
-        is_around_own = callable(current) and classes.is_made_in_python(kind) and is_around(current, self.live)
-        if not (is_declared(kind, self.module, self.live) or is_around_own) or issubclass(kind, type):
+        if issubclass(kind, type) or any("__del__" in cls.__dict__ for cls in kind.__mro__):
             return False
-        base: Any = static_base(kind)
+        base: Any = classes.built_in_base(kind)
         if base in classes.BY_VALUE:
             return bool(base.__eq__(new, current))
-        return base is object or base in CONTAINERS
+        if not classes.shows_all(base) or (issubclass(base, deque) and new.maxlen != current.maxlen):
+            return False
+        is_around_own = callable(current) and classes.is_made_in_python(kind) and is_around(current, self.live)
+        if is_declared(kind, self.module, self.live) or is_around_own:
+            return True
+        by_identity: tuple[Any, ...] = (object.__hash__, None)
+        return kind.__hash__ in by_identity and not is_at_work(new, self.made)
 
     def _pair_instances(self, new: Any, current: Any) -> None:
         """Let what is inside a live value stand for what is in the same places of the new one: all of it if the two are built alike."""
@@ -212,7 +228,8 @@ class Values(Decider):
             is_wanted = self.edit.affects(path) or (self.edit.touches(path) and is_unknown and self.with_base() is not None)
         else:  # what no statement binds, and nobody has changed since the last run, is what the new run makes
             is_open = self.edit.touches(path) and path not in self.edit.bound and not is_unknown
-            is_plain = not (has_attributes(type(new)) or type(new) in CONTAINERS) or not self._is_alike(new, held)
+            is_open_inside = has_attributes(type(new)) or containers.kind_of(type(new)) is not None
+            is_plain = not is_open_inside or not self._is_alike(new, held)
             is_wanted = is_open and is_plain and self._is_new(new, held, base)
         if is_wanted:
             self.taken.append(path)

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from typing import Any
 
-from persistmod import forwarding
+from persistmod import containers, forwarding
 
 _MISSING = object()
 
@@ -75,11 +75,10 @@ class Writes:
 
         self.do(lambda: namespace.pop(name), undo)
 
-    def refill(self, container: Any, contents: Any, kind: type) -> None:
-        """Exchange the contents of a list, dictionary, set or deque, past the methods of its class."""
-        before = kind.copy(container)  # type: ignore[attr-defined]
-        fill = _fill_list if kind is list else _fill
-        self.do(lambda: fill(container, contents, kind), lambda: fill(container, before, kind))
+    def refill(self, container: Any, held: Any) -> None:
+        """Exchange the contents of a container, past the methods of its class."""
+        before = containers.contents(container)
+        self.do(lambda: containers.fill(container, held), lambda: containers.fill(container, before))
 
     # Attributes
 
@@ -172,15 +171,6 @@ def _namespace(cls: type) -> dict[str, Any]:
     type.__setattr__(cls, "<forget>", None)
     type.__delattr__(cls, "<forget>")
     return namespace
-
-
-def _fill_list(container: Any, contents: Any, kind: Any) -> None:
-    kind.__setitem__(container, slice(None), contents)
-
-
-def _fill(container: Any, contents: Any, kind: Any) -> None:
-    kind.clear(container)
-    (kind.extend if hasattr(kind, "extend") else kind.update)(container, contents)
 
 
 @contextmanager

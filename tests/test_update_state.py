@@ -642,3 +642,84 @@ class A:
 def test_what_is_made_alike_is_shared_as_the_new_body_shares_it(m, held):
     assert m.A.rate == 3 and m.A.fields[0] is m.A().found()[0] and type(m.A.fields[0]) is m.Field
     assert held.first is m.A.fields[0] and len(m.A.fields) == 1
+
+
+FILLED = """
+import collections, types
+class Table(dict): pass
+class Items(list):
+    def __init__(self): self.size = {0}
+class Ordered(collections.OrderedDict):
+    def __setitem__(self, key, value): raise TypeError("use put")
+    def put(self, key, value): super().__setitem__(key, value)
+groups = collections.defaultdict(list)
+groups["a"] = {0}
+groups["inner"].append({0})
+counts, ordered, user, table = collections.Counter(), collections.OrderedDict(), collections.UserDict(), Table()
+counts["a"] = ordered["a"] = user["a"] = table["a"] = {0}
+own, members, recent = Ordered(), set(), collections.deque(maxlen=2)
+items = Items()
+own.put("a", {0})
+items.append({0})
+members.add({0})
+recent.append({0})
+"""
+
+
+@edit(
+    FILLED.format(1), FILLED.format(2), fresh=False, kept=True,
+    held="everything = {name: value for name, value in vars(m).items() if name[0] != '_'}\n"
+    "m.counts['c'] = m.ordered['c'] = m.groups['c'] = m.user['c'] = m.table['c'] = 3; m.own.put('c', 3); m.members.add(3)",
+)
+def test_containers_of_every_class_take_what_changed_statements_fill(m, held):
+    assert all(held.everything[name] is value for name, value in vars(m).items() if name in held.everything)
+    assert dict(m.groups) == {"a": 2, "inner": [2], "c": 3} and m.groups.default_factory is list
+    assert all({**container} == {"a": 2, "c": 3} for container in (m.counts, m.ordered, m.user, m.table, m.own))
+    assert list(m.ordered) == ["a", "c"] == list(m.own) == list(reversed(m.own))[::-1]
+    assert m.items == [2] and m.items.size == 2 and m.members == {2, 3} and list(m.recent) == [2]
+
+
+OF_OTHERS = """
+import argparse, collections, types
+def factory(): return {0}
+settings = types.SimpleNamespace(debug={0}, inner=types.SimpleNamespace(level={0}))
+parser = argparse.ArgumentParser(prog="p{0}")
+parser.add_argument("--size", default={0})
+groups, ordered = collections.defaultdict(lambda: {0}, a=[{0}]), collections.OrderedDict(b={0}, a={0})
+lazy = collections.defaultdict(factory, a={0})
+chained = collections.ChainMap({{"a": {0}}})
+"""
+
+
+@edit(
+    OF_OTHERS.format(1), OF_OTHERS.format(2),
+    held="values = [m.settings, m.parser, m.groups, m.ordered, m.lazy, m.chained]; inner = m.settings.inner",
+)
+def test_instances_of_classes_of_other_modules_follow_in_place(m, held):
+    values = [m.settings, m.parser, m.groups, m.ordered, m.lazy, m.chained]
+    assert [*map(id, values)] == [*map(id, held.values)]
+    assert held.inner is m.settings.inner and held.inner.level == m.settings.debug == 2
+    assert m.parser.prog == "p2" and m.parser.parse_args([]).size == 2
+    assert m.groups["new"] == 2 and m.groups["a"] == [2] and m.ordered == {"b": 2, "a": 2} and m.chained["a"] == 2
+    assert m.lazy.default_factory is m.factory and m.lazy["new"] == 2
+    del m.groups["new"], m.lazy["new"]
+
+
+OWNERS = """
+import collections, fractions, queue
+class File:
+    def __init__(self, data): self.data = data
+    def __del__(self): self.data.clear()
+file, half, jobs, recent = File([{0}]), fractions.Fraction({0}, 7), queue.Queue({0}), collections.deque([1, 2, 3], maxlen={0})
+"""
+
+
+@edit(
+    OWNERS.format(1), OWNERS.format(2), fresh=False,
+    held="file, half, jobs, recent, table = m.file, m.half, m.jobs, m.recent, {m.half: 1}",
+)
+def test_instances_that_own_something_or_hash_by_value_are_bound_anew(m, held):
+    assert m.file.data == [2] and held.file.data == [1]
+    assert held.table[held.half] == 1 and m.half == 2 * held.half
+    assert m.jobs is not held.jobs and (m.jobs.maxsize, held.jobs.maxsize) == (2, 1)
+    assert (m.recent.maxlen, list(m.recent), held.recent.maxlen) == (2, [2, 3], 1)
