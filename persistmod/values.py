@@ -148,7 +148,7 @@ class Values(Decider):
     def _is_refillable(self, new: Any, current: Any) -> bool:
         """Return whether all that two instances differ in are attributes, slots and the contents of a container.
 
-        What has a finalizer is left to it: it would finalize what the live instance has then. So is an instance of a class of another module
+        What has a finalizer is left to it: it would finalize what the live instance has then. So is an instance of another module's class
         that hashes by value, since it may be a key somewhere, or has what cannot be pickled, a lock or a file, since it may be at work.
         """
         kind = type(current)
