@@ -14,8 +14,13 @@ def kind_of(cls: type) -> Any:
 
 
 def contents(container: Any) -> Any:
-    """Return what a container holds, in a new dictionary or list."""
-    kind = kind_of(type(container))
+    """Return what a container holds, in a new dictionary, set or list; what is hashed in it is not hashed again, if that can be helped."""
+    cls = type(container)
+    kind = kind_of(cls)
+    if kind is set:
+        return set().union(container)
+    if kind is dict and cls.__iter__ is dict.__iter__:
+        return dict.copy(container)
     return dict(kind.items(container)) if issubclass(kind, dict) else list(kind.__iter__(container))
 
 

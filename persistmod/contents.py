@@ -59,11 +59,31 @@ def image_size(image: ImageData) -> int:
     return len(image.code) if state is None else len(state.pickle) + len(state.buffers) + len(image.trace)
 
 
+class Bases(Persistent):
+    """What bodies made that run in every process: for updates, which compare with it; imports do not read it."""
+
+    def __init__(self) -> None:
+        self.states: dict[str, tuple[Any, ...]] = {}
+
+    def put(self, module: str, state: State) -> None:
+        """Take in what a body made, before this is stored."""
+        self.states[module] = astuple(state)
+
+    def get(self, module: str) -> State | None:
+        """Return what the body of a module made."""
+        return State(*self.states[module]) if module in self.states else None
+
+
 class Image(Persistent):
     """What one Python keeps of a module: a cache, made again from the source where it is missing."""
 
+    bases: Bases | None = None
+
     def __init__(self, image: ImageData) -> None:
         self.content = _content(image)
+        if image.base is not None:
+            self.bases = Bases()
+            self.bases.put("", image.base)
 
     def data(self, module: str) -> ImageData:
         """Return the image as data; a record that is not what it should be is a DamagedRecordError."""
@@ -74,6 +94,10 @@ class Image(Persistent):
         finally:
             self._p_deactivate()  # it is read once, and big
 
+    def base(self, module: str) -> State | None:
+        """Return what the body of a module that is not closed made when this image was made, None if that is not known."""
+        return None if self.bases is None else self.bases.get("")
+
 
 class Pack(Persistent):
     """The images of modules that were added together, read in one load; it stays as it was made.
@@ -83,6 +107,7 @@ class Pack(Persistent):
 
     _v_read: set[str] | None = None
     _v_size = 0
+    bases: Bases | None = None
 
     def __init__(self) -> None:
         self.images: dict[str, tuple[bool, Content]] = {}
@@ -91,10 +116,17 @@ class Pack(Persistent):
         """Return whether one more image leaves a pack that is read in one go; there is always room for the first."""
         return not self.images or self._v_size + image_size(image) <= _FULL
 
-    def put(self, module: str, is_package: bool, image: ImageData) -> None:
-        """Take the image of a module in, before the pack is stored."""
+    def put(self, module: str, is_package: bool, image: ImageData, base: State | None) -> None:
+        """Take the image of a module in, before the pack is stored, and what its body made, if that is known and it is not closed."""
         self.images[module] = (is_package, _content(image))
         self._v_size += image_size(image)
+        if base is not None:
+            self.bases = self.bases or Bases()
+            self.bases.put(module, base)
+
+    def base(self, module: str) -> State | None:
+        """Return what the body of a module made, as for `Image.base`."""
+        return None if self.bases is None else self.bases.get(module)
 
     def data(self, module: str) -> ImageData:
         """Return the image of a module as data; errors as for `Image.data`."""

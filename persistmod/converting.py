@@ -104,7 +104,7 @@ def _image(
     if problem is None:
         record.keep_image(current_tag(), image, {})
         problem = prover.prove(record.name)
-    return (image, persistent) if problem is None else (imaging.always(code, problem), {})
+    return (image, persistent) if problem is None else (imaging.always(code, problem, image.state), {})
 
 
 def _keep_live_data(

@@ -110,7 +110,7 @@ class Imaged(Followed):
         """Move the image for a tag into a pack."""
         image = self.image(tag)
         if image is not None:
-            pack.put(self.name, self.is_package, image)
+            pack.put(self.name, self.is_package, image, self._images[tag].base(self.name))
             self._images = {**self._images, tag: pack}
 
     def listed(self) -> dict[str, Pack]:

@@ -33,7 +33,8 @@ ONCE, ALWAYS = "once", "always"
 class ImageData:
     """What one Python keeps of one module: `code` is the body's, for a module that is not closed; `state` is what a closed one has.
 
-    `trace` tells which imports the run did, marshalled: a state that is walked again is walked by them.
+    `trace` tells which imports the run did, marshalled: a state that is walked again is walked by them. `base` is what the body of a module
+    that is not closed has made, if that can be stored; nothing is loaded from it, updates compare with it.
     """
 
     run: str
@@ -41,6 +42,7 @@ class ImageData:
     code: bytes
     state: State | None
     trace: bytes = b""
+    base: State | None = None
 
 
 def make_image(observation: Observation, code: types.CodeType, run: str) -> tuple[ImageData, dict[str, Any]]:
@@ -50,12 +52,12 @@ def make_image(observation: Observation, code: types.CodeType, run: str) -> tupl
     and raises ConversionError if there is none.
     """
     if run == ALWAYS:
-        return always(code, "the caller said so"), {}
+        return always(code, "the caller said so", _base(observation)), {}
     reasons = [] if run == ONCE else list(observation.reasons)
     if run != ONCE and not reasons:
         reasons = observation.handed_out()
     if reasons:
-        return always(code, "; ".join(reasons[:ENOUGH_REASONS])), {}
+        return always(code, "; ".join(reasons[:ENOUGH_REASONS]), _base(observation)), {}
     try:
         dump = pickling.dump(observation.scope())
         prove(dump, observation)
@@ -64,6 +66,14 @@ def make_image(observation: Observation, code: types.CodeType, run: str) -> tupl
             raise
         return always(code, _without_module(str(error), observation.module)), {}
     return ImageData(ONCE, "", b"", dump.state, _trace(observation)), dump.persistent
+
+
+def _base(observation: Observation) -> State | None:
+    try:
+        dump = pickling.dump(observation.scope())
+    except ConversionError:
+        return None
+    return None if dump.persistent else dump.state
 
 
 def _trace(observation: Observation) -> bytes:
@@ -88,9 +98,9 @@ def _without_module(message: str, module: str) -> str:
     return message.removeprefix(f"module {module!r}: ")
 
 
-def always(code: types.CodeType, reason: str) -> ImageData:
-    """Return the image of a module whose body runs in every process."""
-    return ImageData(ALWAYS, reason, marshal.dumps(code), None)
+def always(code: types.CodeType, reason: str, base: State | None = None) -> ImageData:
+    """Return the image of a module whose body runs in every process; `base` is what it has made, if that is known."""
+    return ImageData(ALWAYS, reason, marshal.dumps(code), None, base=base)
 
 
 def fill(namespace: dict[str, Any], module: str, image: ImageData, persistent: Callable[[str], Any]) -> bool:

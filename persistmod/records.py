@@ -2,6 +2,7 @@
 
     PersistentModule ── _source ──> Source           the bytes of the source; read when somebody asks for them
                      ── _images ──> {tag: Image | Pack}  one per Python: the state of a closed module, the code of any other
+                                          ── bases ──> Bases  what bodies made that run always; read by updates
                      ── _definitions ──> Definitions {canonical name: PersistentFunction | PersistentClass}
                      ── _data ──> ModuleData         what a closed module changed at run time, and its persistent objects
                      ── _resources ──> Resources     data files of a package
@@ -20,7 +21,7 @@ from dataclasses import astuple
 from functools import partial
 from typing import Any
 
-from ZODB.POSException import POSError
+from ZODB.POSException import POSError, POSKeyError
 
 from persistmod import datastate, following, imaging, livedata, loading, pickling, repeating
 from persistmod.contents import DAMAGE, Files, Image, Leak, ModuleData, Pack, Resources, Source, damaged, image_size
@@ -292,28 +293,30 @@ class PersistentModule(Imaged):
         return first.state == second.state
 
     def base_namespace(self, namespace: dict[str, Any]) -> dict[str, Any] | None:
-        """Return a namespace as the body filled it when it last ran, None for a module that is not closed."""
+        """Return a namespace as the body filled it when it last ran, None if that is not known."""
         return self._made_from(self.image_holder(), namespace)
 
     def _made_from(self, holder: Image | Pack | None, namespace: dict[str, Any]) -> dict[str, Any] | None:
         if holder is None or not is_there(holder):
             return None
         try:
-            image = holder.data(self.name)
-        except DamagedRecordError:
+            state = holder.data(self.name).state or holder.base(self.name)
+        except (DamagedRecordError, POSKeyError):
             return None
         if self._data is not None:
             self._data._p_activate()  # here, where a storage that fails is an error
         try:
-            return None if image.state is None else self._scratch(namespace, image)
+            return None if state is None else self._scratch(namespace, state)
         except Exception:  # the image refers to what other modules have no more
             return None
 
-    def _scratch(self, namespace: dict[str, Any], image: ImageData | None = None) -> dict[str, Any]:
-        """Return a namespace filled from an image, its own if none is given; the live module's import attributes are in it, too."""
+    def _scratch(self, namespace: dict[str, Any], state: State | None = None) -> dict[str, Any]:
+        """Return a namespace filled from a state, its image's if none is given; the live module's import attributes are in it, too."""
         scratch = {name: value for name, value in namespace.items() if name.startswith("__")}
-        if (image := image or self._v_image or self.image(current_tag())) is not None and image.state is not None:
-            pickling.load(image.state, scratch, self.persistent_object)
+        image = self._v_image or self.image(current_tag()) if state is None else None
+        state = state if image is None else image.state
+        if state is not None:
+            pickling.load(state, scratch, self.persistent_object)
         return scratch
 
     def save_data(self, data: dict[str, Any], live: dict[str, Any], removed: tuple[str, ...]) -> None:

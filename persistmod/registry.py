@@ -333,8 +333,9 @@ class Registry(Persistent, Listing, Directories):
     def run_always(self, name: str, reason: str) -> None:
         """Make the body of a module run in every process from now on."""
         record = self[name]
-        code = record.body().code
-        record.keep_image(current_tag(), imaging.always(code, reason), {})
+        image = record.image(current_tag())
+        base = None if image is None else image.state
+        record.keep_image(current_tag(), imaging.always(record.body().code, reason, base), {})
 
     # Removing
 

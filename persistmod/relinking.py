@@ -290,7 +290,7 @@ class Relinker:
         if isinstance(value, property) and again.__doc__ != value.__doc__:
             again.__doc__ = value.__doc__  # it was taken from a getter that has its old one still
         if isinstance(state, dict):
-            vars_of(again).update({name: self.resolve(item) for name, item in state.items()})
+            vars(again).update({name: self.resolve(item) for name, item in state.items()})  # a thread local has another for each thread
         elif isinstance(state, tuple):
             reducers.set_state(again, tuple(map(self.resolve, state)))
         return again

@@ -36,6 +36,19 @@ def tree(tmp_path):
     return database
 
 
+def test_what_a_body_that_runs_always_made_is_no_part_of_a_pack_and_known_to_updates(tmp_path):
+    with Database(tmp_path).open() as registry:
+        (tmp_path / "late.py").write_text("import time\ntable = {'now': time.time()}\ntable['a'] = 1\n")
+        registry.add_tree(tmp_path / "late.py")
+        transaction.commit()
+        pack = registry["late"]._images[current_tag()]
+        assert type(pack) is Pack and list(pack.bases.states) == ["late"] and pack.data("late").base is None
+        module = registry["late"].module
+        module.table["mine"] = 2
+        registry.update("late", "import time\ntable = {'now': time.time()}\ntable['b'] = 1\n")
+        assert module.table.keys() == {"now", "b", "mine"}
+
+
 def packs(registry):
     return {name: type(registry[name]._images[current_tag()]).__name__ for name in registry}
 

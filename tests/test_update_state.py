@@ -723,3 +723,45 @@ def test_instances_that_own_something_or_hash_by_value_are_bound_anew(m, held):
     assert held.table[held.half] == 1 and m.half == 2 * held.half
     assert m.jobs is not held.jobs and (m.jobs.maxsize, held.jobs.maxsize) == (2, 1)
     assert (m.recent.maxlen, list(m.recent), held.recent.maxlen) == (2, [2, 3], 1)
+
+
+ENTERED = """
+{0}
+import collections
+table, items, members, groups = {{}}, [], set(), collections.defaultdict(list)
+class A: kinds = {{}}
+class Options: pass
+options = Options()
+def enter(name):
+    def decorate(f):
+        table[name] = f
+        return f
+    return decorate
+table["a"] = A.kinds["a"] = options.a = {1}
+items.append({1})
+members.add({1})
+groups["a"].append({1})
+@enter("{2}")
+def f(): return 1
+limit = 5 # {1}
+"""
+
+
+@edit(
+    ENTERED.format(ALWAYS, 1, "old"), ENTERED.format(ALWAYS, 2, "new"), kept=True, fresh=False,
+    held="m.table['c'] = m.A.kinds['c'] = m.options.c = 3; m.items.append(9); m.members.add(9); m.groups['c'].append(9); m.limit = 7",
+)
+def test_what_changed_statements_made_where_the_body_runs_always_goes_and_what_clients_entered_stays(m):
+    assert m.table == {"a": 2, "c": 3, "new": m.f} and m.A.kinds == {"a": 2, "c": 3} == vars(m.options)
+    assert sorted(m.items) == [2, 9] and m.members == {2, 9} and m.groups == {"a": [2], "c": [9]} and m.limit == 7
+
+
+def test_what_a_body_that_runs_always_made_is_known_to_processes_that_imported_it(tmp_path, nodes):
+    path = str(tmp_path / "app.fs")
+    one = nodes(path)
+    one("registry.add('m', text); transaction.commit()", text=f"{ALWAYS}\ntable = {{}}\ntable['a'] = 1\n")
+    other = nodes(path)
+    other("import m; m.table['c'] = 3")
+    one("registry.update('m', text); transaction.commit()", text=f"{ALWAYS}\ntable = {{}}\ntable['b'] = 2\n")
+    other("receive(); transaction.begin()")
+    assert (one("m = registry['m'].module; m.table"), other("m.table")) == ({"b": 2}, {"c": 3, "b": 2})
