@@ -13,6 +13,7 @@ import types
 from _thread import _local
 from collections import OrderedDict
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -217,6 +218,19 @@ def shows_all(base: type) -> bool:
         return False
     pointers = (base.__dictoffset__ > 0) + (len(own_slots(base)) if root is not object else 0)
     return base.__itemsize__ == root.__itemsize__ and base.__basicsize__ - root.__basicsize__ <= pointers * struct.calcsize("P")
+
+
+class _Nowhere:
+    """The base of classes that have left theirs."""
+
+
+def leave_bases(cls: type) -> None:
+    """Take a class out of `__subclasses__()` of its bases at once, where its layout allows that: it is garbage, but not yet collected."""
+    metaclass: type = type(cls)
+    if cls.__bases__ == (object,) or any("mro" in kind.__dict__ for kind in metaclass.__mro__ if kind is not type):
+        return
+    with suppress(TypeError):
+        type.__dict__["__bases__"].__set__(cls, (_Nowhere,))
 
 
 def built_in_base(cls: type) -> type:

@@ -13,11 +13,11 @@ from dataclasses import dataclass, field
 from functools import cache
 from typing import Any
 
-from persistmod import containers, holders
+from persistmod import classes, containers, holders
 from persistmod.dependence import Edit
 from persistmod.merging import MISSING, Comparison, paths_of
 from persistmod.namespace import has_own_globals, is_declared, vars_of
-from persistmod.pairing import Side
+from persistmod.pairing import Side, classes_of
 
 FindBase = Callable[[], dict[str, Any] | None]
 ATOMS = frozenset((types.NoneType, bool, int, float, complex, str, bytes, types.EllipsisType))
@@ -173,6 +173,8 @@ class Decider:
             self._base = self._load_base()
             if self._base is None:
                 return MISSING
+            for _, cls in classes_of(self._base, self.module):
+                classes.leave_bases(cls)
             side = Side(self.module, self._base, lambda value: True)
             guests: dict[int, str] = {}
             self._base_paths = paths_of(side, guests)

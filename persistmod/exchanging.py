@@ -20,8 +20,7 @@ from persistmod.bookkeeping import Account
 from persistmod.dependence import Edit
 from persistmod.functions import code_docstring, copy_attributes
 from persistmod.imaging import ImageData
-from persistmod.namespace import definitions
-from persistmod.pairing import Pair, members
+from persistmod.pairing import Pair, classes_of
 from persistmod.running_aside import Run, Target
 from persistmod.source import Body
 from persistmod.statements import mangled
@@ -44,7 +43,7 @@ def run_of(target: Target, edit: Edit) -> Run | None:
         return None
     image, codes = exchanged
     pairs = [pair for old, new in codes.items() for pair in _pairs(live, old, new)]
-    classes = list(_classes(live, record.name, edit))
+    classes = [Pair(path, cls, cls) for path, cls in classes_of(live, record.name) if edit.affects(path)]
     if {pair.old.__code__ for pair in pairs} != codes.keys() or any(type(pair.old) not in (type, ABCMeta) for pair in classes):
         return None
     scratch = importlib.util.module_from_spec(loading.spec_of(record, entry))
@@ -180,12 +179,3 @@ def _renewed(function: FunctionType, code: CodeType) -> FunctionType:
     return renewed
 
 
-def _classes(live: dict[str, Any], module: str, edit: Edit) -> Iterator[Pair]:
-    """Yield the classes that an edit affects, each as a pair with itself."""
-    pending, seen = list(definitions(live, module).items()), set()
-    for path, value in pending:
-        if issubclass(type(value), type) and id(value) not in seen:
-            seen.add(id(value))
-            pending += ((f"{path}.{name}", member) for name, member in members(value).items())
-            if edit.affects(path):
-                yield Pair(path, value, value)

@@ -149,6 +149,8 @@ def follow(followers: Sequence[Follower]) -> Writes:
         applying.bind_added(added, {follower.name: (scratch, follower.module) for follower, scratch, _ in runs}, writes)
         if added or any(follower.image.state is None for follower in followers):
             islands.join(registered, relinker, together.superseded(planners), writes)
+        else:
+            islands.leave(relinker)
     except BaseException:
         writes.roll_back()
         raise

@@ -19,10 +19,11 @@ from dataclasses import astuple, dataclass, replace
 from itertools import islice
 from typing import Any
 
-from persistmod import pickling, rebuilding, tables
+from persistmod import classes, pickling, rebuilding, tables
 from persistmod.aside import ENOUGH_REASONS, Observation
 from persistmod.errors import ConversionError
 from persistmod.making import Making
+from persistmod.pairing import classes_of
 from persistmod.source import ImportStatement
 from persistmod.state import Dump, ImportStep, State, is_submodule
 
@@ -126,6 +127,8 @@ def prove(dump: Dump, observation: Observation) -> None:
     namespace = dict(observation.import_attributes)
     with _seen_as(observation, namespace):
         again = load_and_dump(dump.state, replace(observation, namespace=namespace), dump.persistent.__getitem__)
+    for _, cls in classes_of(namespace, observation.module):
+        classes.leave_bases(cls)
     offset = difference(dump.state, again.state)
     if offset is not None:
         where = dump.path_at(offset)

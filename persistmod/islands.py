@@ -50,7 +50,15 @@ def join(registered: list[type], relinker: Relinker, superseded: Mapping[int, An
             forwarding.set_code(new, forwarding.forwarder(live, new.__code__))
         elif isinstance(new, type) and live is not new:
             _rebase(new, relinker, writes)
-            _leave_bases(new)
+    leave(relinker)
+
+
+def leave(relinker: Relinker) -> None:
+    """Take new classes that have a live one out of what their bases know of their subclasses; the rest of them is collected later."""
+    for key, live in relinker.stands_for.items():
+        new = relinker.made.get(key)
+        if isinstance(new, type) and live is not new:
+            classes.leave_bases(new)
 
 
 def _adopt(relinker: Relinker) -> None:
@@ -166,15 +174,3 @@ def _set_bases(cls: type, bases: tuple[type, ...], bridge: list[tuple[type, tupl
 
 
 _BASES = type.__dict__["__bases__"]
-
-
-class _Nowhere:
-    """The base of classes that another has taken the place of."""
-
-
-def _leave_bases(cls: type) -> None:
-    """Take a class out of `__subclasses__()` of its bases at once, where its layout allows that: it is garbage, but not yet collected."""
-    try:
-        _BASES.__set__(cls, (_Nowhere,))
-    except TypeError:
-        return

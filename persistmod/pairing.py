@@ -87,6 +87,16 @@ class Pairing:
         self.taken.add(id(old))
 
 
+def classes_of(namespace: dict[str, Any], module: str) -> Iterator[tuple[str, type]]:
+    """Yield (path, class) of the classes of a module, those in its classes with them."""
+    pending, seen = list(definitions(namespace, module).items()), set()
+    for path, value in pending:
+        if issubclass(type(value), type) and id(value) not in seen:
+            seen.add(id(value))
+            pending += ((f"{path}.{name}", member) for name, member in members(value).items())
+            yield path, value
+
+
 def members(cls: type) -> dict[str, Any]:
     """Return `{canonical name: value}` of what a class namespace binds that may be or hold definitions; aliases are left out."""
     found: dict[int, tuple[str, Any]] = {}

@@ -17,13 +17,13 @@ from dataclasses import dataclass, field, replace
 from importlib.abc import Loader, MetaPathFinder
 from typing import Any
 
-from persistmod import aside, holders, imaging, imported, loading
+from persistmod import aside, classes, holders, imaging, imported, loading
 from persistmod.aside import Observer
 from persistmod.bookkeeping import Account
 from persistmod.errors import BodyError, PersistmodError
 from persistmod.imaging import ImageData
 from persistmod.importer import importing, is_importing
-from persistmod.pairing import Pair
+from persistmod.pairing import Pair, classes_of
 from persistmod.records import PersistentModule
 from persistmod.repeating import Places
 from persistmod.scratch import standing_aside
@@ -78,6 +78,9 @@ class Runs:
         for name in reversed(self.added):
             imported.forget(name, ())
         self.take_back_effects()
+        for name, run in self.by_name.items():
+            for cls in (cls for _, cls in classes_of(vars(run.scratch), name) if id(cls) in run.made):
+                classes.leave_bases(cls)
 
 
 @contextmanager

@@ -330,6 +330,8 @@ def _apply(runs: Runs, planners: list[Planner], options: Options, then: Callable
         registered = [cls for run in runs.by_name.values() for cls in run.registered]
         if runs.added or any(run.image.state is None for run in runs.by_name.values()):
             islands.join(registered, relinker, together.superseded(planners), writes)
+        else:
+            islands.leave(relinker)
         for planner in planners:
             run = runs.by_name[planner.module]
             versions.renew(run.target.record, run.target.module, _version(run, planner, options), writes)

@@ -1,7 +1,9 @@
 """What a new body hands to others ends as the live object that stands for it, and nothing comes twice."""
 
+import json
 import sys
 
+import pytest
 from edits import edit
 from processes import Database
 
@@ -53,6 +55,29 @@ def test_subclasses_known_to_a_base_in_another_module(m, held):
     assert [cls for cls in guestbook.Base.known if cls.__module__ == m.__name__] == [m.A, m.B]
     assert held.A is m.A and held.a.f() == 2
     assert [cls for cls in guestbook.Base.__subclasses__() if cls.__module__ == m.__name__] == [m.A, m.B]
+
+
+ENCODER = "import json\nclass A(json.JSONEncoder):\n    def f(self): return {0}\ntable = {{}}\ntable['a'] = {0}\n"
+
+
+@edit(
+    ENCODER.format(1), ENCODER.format(2) + "class B(json.JSONEncoder): pass\n",
+    held="table = m.table; table['b'] = 3", kept=True, fresh=False,
+)
+def test_subclasses_known_to_a_base_where_the_module_is_closed(m, held):
+    import json
+
+    assert [cls for cls in json.JSONEncoder.__subclasses__() if cls.__module__ == m.__name__] == [m.A, m.B]
+    assert held.table is m.table == {"a": 2, "b": 3} and m.A().f() == 2
+
+
+def test_subclasses_known_to_a_base_after_a_plan_and_a_refusal(tmp_path):
+    with Database(tmp_path).open() as registry:
+        module = registry.add("m", ENCODER.format(1)).module
+        persistmod.plan("m", ENCODER.format(2))
+        with pytest.raises(persistmod.UpdateError):
+            persistmod.update("m", ENCODER.format(2), checks=[lambda plan, aside: 1 / 0])
+        assert [cls for cls in json.JSONEncoder.__subclasses__() if cls.__module__ == "m"] == [module.A]
 
 
 @edit(
