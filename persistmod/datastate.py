@@ -11,10 +11,11 @@ from __future__ import annotations
 
 import sys
 import types
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 from persistmod import classes, pickling
+from persistmod.errors import DamagedRecordError
 from persistmod.namespace import CONTRIBUTES, is_declared
 from persistmod.scope import ModuleScope, has_value_semantics
 from persistmod.state import Dump
@@ -25,11 +26,19 @@ IMPORT_SYSTEM = frozenset(("__builtins__", "__spec__", "__loader__", "__cached__
 _CONTAINERS = (list, dict, set)
 
 
-class DataScope(ModuleScope):
-    """The scope in which data are walked; `live` is the namespace of their module."""
+IsData = Callable[[str, str], bool]
 
-    def __init__(self, module: str, data: dict[str, Any], live: dict[str, Any]) -> None:
+
+class DataScope(ModuleScope):
+    """The scope in which data are walked; `live` is the namespace of their module.
+
+    `is_data` tells whether what another module has under a name are data, stored apart from its image. They are referred to if its name
+    comes first, else taken by value: two modules that have an object would refer to each other, and nobody would have it.
+    """
+
+    def __init__(self, module: str, data: dict[str, Any], live: dict[str, Any], is_data: IsData = lambda module, name: False) -> None:
         super().__init__(module, data, {})
+        self._is_data = is_data
         self._live = self.whole = live
         self._places = _places(module, data, live)
 
@@ -39,7 +48,8 @@ class DataScope(ModuleScope):
             return self.module, place
         if issubclass(type(value), type | types.FunctionType) and _at(self._live, value.__qualname__) is value:
             return self.module, value.__qualname__
-        return super().reference(value)
+        found = super().reference(value)
+        return None if found is not None and found[0] > self.module and self._is_data(*found) else found
 
     def has_raw_instances(self, kind: type) -> bool:
         return is_declared(kind, self.module, self._live) or super().has_raw_instances(kind)
@@ -121,9 +131,12 @@ def _own_classes(namespace: dict[str, Any], module: str, live: dict[str, Any]) -
             pending += [(f"{path}.{name}", value) for name, value in vars(cls).items() if issubclass(type(value), type)]
 
 
-def dump_data(module: str, data: dict[str, Any], live: dict[str, Any]) -> Dump:
-    """Walk `{path: value}` of a module whose namespace is `live`; ConversionError names what cannot be stored."""
-    return pickling.dump(DataScope(module, data, live))
+def dump_data(module: str, data: dict[str, Any], live: dict[str, Any], is_data: IsData = lambda module, name: False) -> Dump:
+    """Walk `{path: value}` of a module whose namespace is `live`; ConversionError names what cannot be stored.
+
+    `is_data`: see `DataScope`.
+    """
+    return pickling.dump(DataScope(module, data, live, is_data))
 
 
 def mutable_data(namespace: dict[str, Any], module: str) -> dict[str, Any]:
@@ -188,6 +201,23 @@ def _imports(name: str, module: str, namespace: dict[str, Any]) -> bool:
         ):
             return True
     return False
+
+
+def in_turn(steps: Sequence[Callable[[], object]]) -> None:
+    """Do what puts data into modules, twice if it is several: they may refer to those of another module, which are all there then."""
+    pending = list(steps)
+    while pending:
+        failed: list[tuple[Callable[[], object], DamagedRecordError]] = []
+        for step in pending:
+            try:
+                step()
+            except DamagedRecordError as error:
+                failed.append((step, error))
+        if len(failed) == len(pending):
+            raise failed[0][1]
+        pending = [step for step, _ in failed]
+    for step in steps if len(steps) > 1 else ():
+        step()
 
 
 def put(namespace: dict[str, Any], data: dict[str, Any]) -> None:

@@ -24,7 +24,7 @@ from typing import Any
 from persistent import Persistent
 from ZODB.Connection import Connection
 
-from persistmod import events, telling
+from persistmod import datastate, events, telling
 from persistmod.boundaries import connections_of
 from persistmod.saving import Saver
 from persistmod.watching import DataRecord, Failure, Watched, are_as_before, names_of
@@ -260,16 +260,17 @@ class LiveData:
         for watched in compress(changed, map(not_, is_newer)):
             watched.record.read_ahead()
         failed = self._follow_code(list(compress(changed, is_newer)))
-        for watched, has_new_code in zip(changed, is_newer, strict=True):
-            if all(watched is not other for other in failed):
-                if has_new_code:
-                    self._look_at(watched)
-                if watched.serial[1:] != watched.record.data_serial()[1:] and watched.namespace:
-                    watched.follow_data()
-                if watched.is_applied:
-                    watched.record.take_over(watched.module)
-                watched.take()
-                self.failures.pop(watched.record.name, None)
+        following = [watched for watched in changed if all(watched is not other for other in failed)]
+        for watched in following:
+            if watched.serial[0] != watched.record.data_serial()[0]:
+                self._look_at(watched)
+        has_data = [watched for watched in following if watched.serial[1:] != watched.record.data_serial()[1:] and watched.namespace]
+        datastate.in_turn([watched.follow_data for watched in has_data])
+        for watched in following:
+            if watched.is_applied:
+                watched.record.take_over(watched.module)
+            watched.take()
+            self.failures.pop(watched.record.name, None)
 
     def _look_at(self, watched: Watched) -> None:
         """Look at the globals of a module that has new code if it is closed now, and no more if it is not: these are no data."""
@@ -311,7 +312,7 @@ class LiveData:
             if watched.is_saved:
                 changed, removed = watched.differences()
                 if watched.is_marked or changed or removed:
-                    watched.save(changed, removed)
+                    watched.save(changed, removed, lambda module, name: module in self._closed and self._closed[module].is_data(name))
 
     def _take_back(self, watched: Watched) -> None:
         if watched.is_rebound():

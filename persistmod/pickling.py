@@ -275,7 +275,8 @@ class Pickler(DefinitionWalker):
         self.keep.append(rest)
         yield head, path
         yield rest, path
-        yield self.drain()
+        if rest:  # what is made of nothing waits for nothing, which may need it
+            yield self.drain()
         if id(value) in self.memo:
             self.write(POP + POP)
             self.get(self.memo[id(value)])

@@ -213,9 +213,13 @@ class PersistentModule(Imaged):
             following.follow([record._follower(live, log, holder) for record, live, log, holder in every])
         for record, live, _, _ in every:
             record.restore_leaks(live)
-            datastate.put(vars(live), record.stored_data()[0])
+        datastate.in_turn([partial(record._put_data, live) for record, live, _, _ in every])
+        for record, live, _, _ in every:
             loading.has_followed(live, record)
             repeating.note_change()
+
+    def _put_data(self, live: types.ModuleType) -> None:
+        datastate.put(vars(live), self.stored_data()[0])
 
     def read_ahead(self) -> None:
         """Read what following a version reads when the first thing has been written: whatever cannot be read is known before."""
@@ -319,9 +323,11 @@ class PersistentModule(Imaged):
             pickling.load(state, scratch, self.persistent_object)
         return scratch
 
-    def save_data(self, data: dict[str, Any], live: dict[str, Any], removed: tuple[str, ...]) -> None:
+    def save_data(
+        self, data: dict[str, Any], live: dict[str, Any], removed: tuple[str, ...], is_data: datastate.IsData = lambda module, name: False
+    ) -> None:
         """Store `{path: value}` apart from the image; `live` is the namespace of the module, `removed` are names that are gone."""
-        dump = datastate.dump_data(self.name, data, live)
+        dump = datastate.dump_data(self.name, data, live, is_data)
         record = self._writable_data()
         record.changes, record.paths, record.removed = astuple(dump.state), tuple(data), removed
         if dump.persistent:

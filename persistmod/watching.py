@@ -68,7 +68,7 @@ class DataRecord(Protocol):
     def image_holder(self) -> Any:
         """Return the persistent object that holds the image of the running Python, None if there is none."""
 
-    def save_data(self, data: dict[str, Any], live: dict[str, Any], removed: tuple[str, ...]) -> None:
+    def save_data(self, data: dict[str, Any], live: dict[str, Any], removed: tuple[str, ...], is_data: datastate.IsData = ...) -> None:
         """Store data apart from the image."""
 
 
@@ -152,8 +152,12 @@ class Watched:
         for name in (*removed, *(set(self.stored) - data.keys() - stored.keys())):
             self.namespace.pop(name, None)
 
-    def save(self, changed: dict[str, Any], removed: tuple[str, ...]) -> None:
-        """Store data that have changed, those that were in place with them if the record is marked."""
+    def is_data(self, name: str) -> bool:
+        """Return whether what the module has under a name is stored apart from the image, or is to be."""
+        return name in self.stored or self.before.get(name, self) is not self.namespace.get(name)
+
+    def save(self, changed: dict[str, Any], removed: tuple[str, ...], is_data: datastate.IsData) -> None:
+        """Store data that have changed, those that were in place with them if the record is marked; `is_data` asks other modules."""
         record, namespace = self.record, self.namespace
         data = {**{path: namespace[path] for path in record.stored_paths() if path in namespace}, **changed}
         if record._p_serial == z64:  # new in this transaction, so changed anyhow: its data may be just what the body made
@@ -165,7 +169,7 @@ class Watched:
             data.update(datastate.mutable_data(namespace, record.name))
         gone = {*record.stored_data()[1], *removed} - namespace.keys()
         try:
-            record.save_data(data, namespace, tuple(sorted(gone)))
+            record.save_data(data, namespace, tuple(sorted(gone)), is_data)
         except ConversionError as error:
             advice = "a closed module's data are stored with it; add the module with run='always' to keep them in the process"
             raise ConversionError(f"{error}; {advice}", module=error.module, name=error.name) from error

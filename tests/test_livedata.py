@@ -134,6 +134,20 @@ def test_commit_of_another_process_reaches_the_live_module(counter):
     other.close()
 
 
+def test_data_that_are_another_modules_are_followed_after_it(tmp_path, nodes):
+    path = str(tmp_path / "app.fs")
+    one = nodes(path)
+    one("registry.add('maker', 'made = None\\ndef make():\\n    global made\\n    made = [1]\\n')")
+    one("registry.add('user', 'used = None\\ndef use(value):\\n    global used\\n    used = value\\n'); transaction.commit()")
+    other = nodes(path)
+    for node in (one, other):
+        node("import user, maker")
+    one("maker.make(); user.use(maker.made); transaction.commit()")
+    other("receive(); transaction.begin()")
+    for node in (one, other, nodes(path)):
+        assert node("import user, maker; user.used, user.used is maker.made") == ([1], True)
+
+
 def test_reading_registers_nothing_in_the_transaction(counter):
     module, record, database = counter
     transaction.begin()

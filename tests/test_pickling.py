@@ -35,6 +35,25 @@ def test_attributes_of_a_function_under_a_name(m):
 
 
 @module("""
+    import types
+    class Rule:
+        def __init__(self, action): self.action = action
+    def run(tool, number): return tool, number
+    class Table:
+        def __init__(self, tool): self.rules = [Rule(types.MethodType(run, tool)) for _ in range(200)]
+        def start(self): return self
+    tool = types.SimpleNamespace()
+    tool.table = Table(tool)
+    start = tool.table.start
+    del tool
+""")
+def test_bound_methods_of_one_object_in_many_instances_that_it_leads_to(m):
+    rules = m.start().rules
+    tool = rules[0].action.__self__
+    assert all(rule.action(3) == (tool, 3) for rule in rules) and tool.table is m.start()
+
+
+@module("""
     l = [1, [2]]
     d = {"l": l, "k": {"l": l}}
     t = (l, d, l)
