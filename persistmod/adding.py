@@ -276,12 +276,15 @@ def update_together(
             others = partial(_concerned, same, exchanged)
             return updating.update_all(changed, options, lambda: way_back.append(run_all_new(new, import_new)), others, exchanged)
 
-        try:
-            plans = update(come)
-        except BodyError as error:  # it may miss what modules that stay as they are put into those that run
-            if error.module in come or not same:
-                raise
-            plans = update([*come, *known])
+        # A body may miss what modules that stay as they are put into those that run, or get from them what those that run do not know.
+        attempts = [come, [*come, *known], [*come, *known, *same]] if same else [come]
+        while True:
+            try:
+                plans = update(attempts.pop(0))
+                break
+            except BodyError as error:
+                if error.module in come or not attempts:
+                    raise
         journal.of(registry).on_abort(way_back[0])  # before the updates are taken back: the new bodies ran after them
     renew(registry, texts)
     for name in gone:

@@ -227,10 +227,11 @@ class _Nowhere:
 def leave_bases(cls: type) -> None:
     """Take a class out of `__subclasses__()` of its bases at once, where its layout allows that: it is garbage, but not yet collected."""
     metaclass: type = type(cls)
-    if cls.__bases__ == (object,) or any("mro" in kind.__dict__ for kind in metaclass.__mro__ if kind is not type):
+    bases = type.__dict__["__bases__"]
+    if all(base is object for base in bases.__get__(cls)) or any("mro" in kind.__dict__ for kind in metaclass.__mro__ if kind is not type):
         return
     with suppress(TypeError):
-        type.__dict__["__bases__"].__set__(cls, (_Nowhere,))
+        bases.__set__(cls, (_Nowhere,))
 
 
 def built_in_base(cls: type) -> type:

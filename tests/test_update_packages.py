@@ -448,6 +448,22 @@ def test_new_module_holds_what_lives_of_modules_that_change(tmp_path, nodes):
         assert node(HELD) == ([True] * 6, True, 2)
 
 
+def test_body_gets_from_a_module_that_stays_what_those_that_run_know(database):
+    sources = {
+        "_": "",
+        "symbols": "from .base import Base\nclass Symbol(Base): pass\n",
+        "grammar": "from .symbols import Symbol\ndef parse(): return Symbol()\n",
+        "lexer": "from .symbols import Symbol\nclass Token(Symbol): pass\ndef lex(s): return s.n if isinstance(s, Symbol) else None\n",
+        "main": "from .grammar import parse\nfrom .lexer import lex\nfound = lex(parse()) + 0\n",
+    }  # fmt: skip
+    with database.open() as registry:
+        update(registry, base="class Base: n = 1\n", **sources)
+        pack, symbol = registry["pack"].module, registry["pack.grammar"].module.parse()
+        update(registry, base="class Base: n = 2\n", **sources)
+        assert pack.main.found == 2 and type(symbol) is pack.symbols.Symbol is pack.lexer.Symbol and symbol.n == 2
+    assert database.run("import pack.main; print(pack.main.found)") == "2\n"
+
+
 SYMBOLS = """
 from typing import Sequence
 import atexit
