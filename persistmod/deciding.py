@@ -186,4 +186,3 @@ class Decider:
             return find(self._base or {})
         except (KeyError, AttributeError, IndexError, TypeError, ValueError):
             return MISSING
-

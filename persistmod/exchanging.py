@@ -177,5 +177,3 @@ def _renewed(function: FunctionType, code: CodeType) -> FunctionType:
     copy_attributes(renewed, function, lambda value: value)
     renewed.__doc__ = docstring
     return renewed
-
-

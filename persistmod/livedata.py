@@ -392,4 +392,3 @@ class Followed(Persistent):
 
 
 _ATTRIBUTE = "_persistmod_live_data"
-

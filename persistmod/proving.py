@@ -287,4 +287,3 @@ def main(runs: bool) -> None:
     # Ctrl-C on a terminal reaches both processes; the parent decides.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     _serve(sys.stdin.buffer, answers, runs)
-

@@ -150,5 +150,3 @@ def _view(parent: str, child: str, thread: int) -> property:
             vars(package)[child] = value
 
     return property(get, put)
-
-

@@ -154,13 +154,14 @@ class Values(Decider):
         kind = type(current)
         if issubclass(kind, type) or any("__del__" in cls.__dict__ for cls in kind.__mro__):
             return False
+        is_around_own = callable(current) and classes.is_made_in_python(kind) and is_around(current, self.live)
+        is_own = is_declared(kind, self.module, self.live) or is_around_own
         base: Any = classes.built_in_base(kind)
         if base in classes.BY_VALUE:
-            return bool(base.__eq__(new, current))
+            return is_own and bool(base.__eq__(new, current))
         if not classes.shows_all(base) or (issubclass(base, deque) and new.maxlen != current.maxlen):
             return False
-        is_around_own = callable(current) and classes.is_made_in_python(kind) and is_around(current, self.live)
-        if is_declared(kind, self.module, self.live) or is_around_own:
+        if is_own:
             return True
         by_identity: tuple[Any, ...] = (object.__hash__, None)
         return kind.__hash__ in by_identity and not is_at_work(new, self.made)

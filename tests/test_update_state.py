@@ -705,6 +705,15 @@ def test_instances_of_classes_of_other_modules_follow_in_place(m, held):
     del m.groups["new"], m.lazy["new"]
 
 
+@edit(
+    "class Like:\n    def __init__(self, n): self.n = n\n    def __eq__(self, other): return True\npair = Like(1), 1\n",
+    "class Like:\n    def __init__(self, n): self.n = n\n    def __eq__(self, other): return True\npair = Like(2), True\n",
+    held="pair = m.pair",
+)
+def test_tuple_that_says_that_it_is_equal_is_another(m):
+    assert m.pair[0].n == 2 and m.pair[1] is True
+
+
 OWNERS = """
 import collections, fractions, queue
 class File:
