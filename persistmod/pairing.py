@@ -155,6 +155,10 @@ def _classes_of_values(old: Side, new: Side) -> Iterator[tuple[str, type, type]]
 
 def _pair(path: str, was: Any, now: Any, old: Side, new: Side, found: Pairing) -> Iterator[tuple[str, Any, Any]]:
     """Note a pair, and yield what may correspond inside it."""
+    if type(was) is _LRU_CACHE:
+        found.caches.append(Pair(path, was, now, type(now) is _LRU_CACHE and was.cache_parameters() == now.cache_parameters()))
+        if found.caches[-1].keeps:
+            found.note(was, now)
     if type(was) is types.FunctionType and type(now) is types.FunctionType:
         if old.is_own(was) and new.is_own(now):
             found.functions.append(_function_pair(path, was, now, old, new))
@@ -169,6 +173,10 @@ def _pair(path: str, was: Any, now: Any, old: Side, new: Side, found: Pairing) -
             yield from _inside_classes(path, was, now, found)
     elif _go_by_one_name(type(was), type(now)):
         yield from _inside_holders(path, was, now, found)
+    elif type(now) is types.FunctionType:  # what was around it is not there any more, and calls it still where it is held
+        inner = vars_of(was).get("__wrapped__")
+        if type(inner) is types.FunctionType and inner.__qualname__ == now.__qualname__:
+            yield path, inner, now
 
 
 def _go_by_one_name(was: type, now: type) -> bool:
@@ -182,9 +190,6 @@ def _inside_holders(path: str, was: Any, now: Any, found: Pairing) -> Iterator[t
     elif isinstance(was, property):
         yield from ((path, getattr(was, part), getattr(now, part)) for part in ("fget", "fset", "fdel"))
     elif type(was) is _LRU_CACHE:
-        if was.cache_parameters() == now.cache_parameters():
-            found.note(was, now)
-            found.caches.append(Pair(path, was, now))
         yield path, was.__wrapped__, now.__wrapped__
     else:
         before, after = vars_of(was), vars_of(now)

@@ -26,6 +26,7 @@ from persistmod.values import Values
 WEAK = (weakref.WeakKeyDictionary, weakref.WeakValueDictionary, weakref.WeakSet)
 _IMPLIED = frozenset(("__dict__", "__weakref__", "__module__", "_abc_impl", "__abstractmethods__", "__slotnames__", "__firstlineno__"))
 _FROM_IMPORT = frozenset((*IMPORT_SYSTEM, "__name__", "__file__", "__package__"))
+_OTHER_KIND = "it is another kind of callable now"
 
 
 class Planner(Values):
@@ -64,10 +65,8 @@ class Planner(Values):
         if self.edit.affects(found.path) or self.edit.touches(found.path):
             self.taken.append(found.path)
             self.changes.stale.append(found.old)
-            before = vars_of(found.old)
-            self.changes.attributes += [
-                (found.old, name, value) for name, value in vars_of(found.new).items() if before.get(name, MISSING) is not value
-            ]
+            before, after = vars_of(found.old), vars_of(found.new) if found.keeps else {}
+            self.changes.attributes += [(found.old, name, value) for name, value in after.items() if before.get(name, MISSING) is not value]
 
     def _is_import_systems(self, name: str, value: Any) -> bool:
         is_submodule = issubclass(type(value), types.ModuleType) and sys.modules.get(f"{self.module}.{name}") is value
@@ -97,7 +96,7 @@ class Planner(Values):
             return
         if self._becomes_another_callable(name, current, new):
             self.taken.append(name)
-            self._forward(Pair(name, current, new), "it is another kind of callable now")
+            self._forward(Pair(name, current, new), _OTHER_KIND)
             return
         if name == "__doc__" or partner is not MISSING or self._is_definition(new) or self._is_definition(current):
             if name == "__doc__" or self.edit.affects(name):
@@ -282,8 +281,14 @@ class Planner(Values):
             if self.edit.affects(path) or (self.edit.affects_members(found.path) and not self._is_clients(path, new, current)):
                 self.taken.append(path)
                 bind(new)
+                if self._is_own_method(current, new) and self._becomes_another_callable(path, current, new):
+                    self._forward(Pair(path, current, new), _OTHER_KIND)
         else:
             self.plan_value(path, new, current, places.class_item(path), bind)
+
+    def _is_own_method(self, current: Any, new: Any) -> bool:
+        """Return whether a function of the module stays a method of its kind."""
+        return type(new) is not staticmethod and type(current) is types.FunctionType and current.__globals__ is self.live
 
     def _is_clients(self, path: str, new: Any, current: Any) -> bool:
         """Return whether a class has what somebody put there in place of what its unchanged statement makes."""

@@ -274,6 +274,12 @@ class Relinker:
         """Make an object in C, or one whose parts cannot be exchanged, again from its parts, if one of them is replaced."""
         if all(self.resolve(part) is part for part in gc.get_referents(value)):
             return value
+        base: Any = built_in_base(kind)
+        if base in (tuple, frozenset):  # past its constructor: that of the live class may be the one before still
+            again = self.stands_for[id(value)] = base.__new__(self.resolve(kind), [self.resolve(item) for item in base.__iter__(value)])
+            for name, item in values_of(value).items():
+                set_value(again, name, self.resolve(item))
+            return again
         try:
             reduction = reducers.reduce(value, kind)
         except Exception:  # whatever a foreign reducer raises: the object stays, and what it holds forwards

@@ -963,3 +963,19 @@ def test_class_that_only_moves_is_found_where_it_stands(m, held):
     import inspect
 
     assert held.C is m.C and inspect.getsourcelines(m.C) == (["class C:\n", "    def f(self): return 1\n"], 3)
+
+
+KIND = "class A:\n    {}\n    def f(self=3, x=0): return x, {}\n"
+
+
+@edit(KIND.format("# plain", 1), KIND.format("@staticmethod", 2), held="a, plain = m.A(), m.A.f", fresh=False)
+def test_method_that_becomes_static_is_another_definition(m, held):
+    assert held.a.f(5) == m.A.f(5) == (0, 2) and held.plain(5, 6) == (6, 1)
+
+
+NAMED = "import collections\nPoint = collections.namedtuple('Point', '{}')\norigin = Point({})\n"
+
+
+@edit(NAMED.format("x y", "0, 0"), NAMED.format("x y z", "0, 0, 1"), held="Point, points = m.Point, [m.origin]")
+def test_tuple_with_names_gets_one_more(m, held):
+    assert m.Point is held.Point and m.origin == (0, 0, 1) and m.origin.z == 1 and m.Point(1, 2, 3)._asdict() == {"x": 1, "y": 2, "z": 3}

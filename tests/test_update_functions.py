@@ -170,6 +170,36 @@ def test_other_parameters_of_a_cache_give_a_new_one(m, held):
     assert m.f(1) == -1 and m.f.cache_parameters()["maxsize"] == 2 and held.inner(1) == -1
 
 
+CACHED = """
+from functools import lru_cache
+{0}
+def f(x): return [x, {1}]
+class A:
+    {0}
+    def f(self, x): return [x, {1}]
+a = A()
+"""
+HELD_CACHED = "f, bound, method = m.f, m.a.f, m.A.f; f(1), bound(1)"
+
+
+@edit(CACHED.format("@lru_cache", 1), CACHED.format("# none", 2), held=HELD_CACHED)
+def test_cache_leaves_and_who_holds_it_gets_no_old_result(m, held):
+    assert [f(x) for x in (1, 2) for f in (m.f, held.f, m.a.f, held.bound)] == [[x, 2] for x in (1, 2) for _ in range(4)]
+    assert held.method(m.a, 1) == [1, 2] and not hasattr(m.f, "cache_info")
+
+
+@edit(CACHED.format("# none", 1), CACHED.format("@lru_cache", 2), held=HELD_CACHED)
+def test_cache_arrives_and_who_holds_the_function_calls_the_cached_one(m, held):
+    assert [f(x) for x in (1, 2) for f in (m.f, held.f, m.a.f, held.bound)] == [[x, 2] for x in (1, 2) for _ in range(4)]
+    assert held.method(m.a, 1) is m.a.f(1)
+
+
+@edit(CACHED.format("@lru_cache", 1), CACHED.format("@lru_cache(maxsize=2)", 2), held=HELD_CACHED)
+def test_cache_with_other_parameters_and_who_holds_the_old_one_gets_no_old_result(m, held):
+    assert [f(x) for x in (1, 2) for f in (m.f, held.f, m.a.f, held.bound)] == [[x, 2] for x in (1, 2) for _ in range(4)]
+    assert held.method(m.a, 1) == [1, 2] and m.f.cache_info().maxsize == 2
+
+
 @edit("def f(): return 1\n", "async def f(): return 2\n", held="f = m.f")
 def test_function_becomes_a_coroutine(m, held):
     import asyncio
