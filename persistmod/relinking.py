@@ -272,7 +272,10 @@ class Relinker:
 
     def _made_again(self, value: Any, kind: type) -> Any:
         """Make an object in C, or one whose parts cannot be exchanged, again from its parts, if one of them is replaced."""
-        if all(self.resolve(part) is part for part in gc.get_referents(value)):
+        held = gc.get_referents(value)
+        if issubclass(kind, weakref.ref):
+            held.append(weakref.ref.__call__(value))  # which it does not tell the collector of
+        if all(self.resolve(part) is part for part in held):
             return value
         base: Any = built_in_base(kind)
         if base in (tuple, frozenset):  # past its constructor: that of the live class may be the one before still

@@ -774,3 +774,12 @@ def test_what_a_body_that_runs_always_made_is_known_to_processes_that_imported_i
     one("registry.update('m', text); transaction.commit()", text=f"{ALWAYS}\ntable = {{}}\ntable['b'] = 2\n")
     other("receive(); transaction.begin()")
     assert (one("m = registry['m'].module; m.table"), other("m.table")) == ({"b": 2}, {"c": 3, "b": 2})
+
+
+WEAK = "import weakref\nclass A: size = {0}\na = A()\na.n = {0}\nweak, nested = weakref.ref(a), [weakref.ref(A)]\n"
+
+
+@edit(WEAK.format(1), WEAK.format(2), held="a, A, weak, nested = m.a, m.A, m.weak, m.nested")
+def test_weak_references_that_the_body_makes_are_to_what_lives(m, held):
+    assert m.weak() is m.a is held.a is held.weak() and m.a.n == 2
+    assert m.nested[0]() is m.A is held.A and held.nested is m.nested
