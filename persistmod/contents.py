@@ -65,13 +65,16 @@ class Bases(Persistent):
     def __init__(self) -> None:
         self.states: dict[str, tuple[Any, ...]] = {}
 
-    def put(self, module: str, state: State) -> None:
+    def put(self, key: str, state: State) -> None:
         """Take in what a body made, before this is stored."""
-        self.states[module] = astuple(state)
+        self.states[key] = astuple(state)
 
-    def get(self, module: str) -> State | None:
-        """Return what the body of a module made."""
-        return State(*self.states[module]) if module in self.states else None
+    def get(self, key: str, module: str) -> State | None:
+        """Return what the body of a module made that was put under a key; errors as for `Image.data`."""
+        try:
+            return State(*self.states[key]) if key in self.states else None
+        except _WRONG as error:
+            raise damaged(module, "what its body made", error) from error
 
 
 class Image(Persistent):
@@ -96,7 +99,7 @@ class Image(Persistent):
 
     def base(self, module: str) -> State | None:
         """Return what the body of a module that is not closed made when this image was made, None if that is not known."""
-        return None if self.bases is None else self.bases.get("")
+        return None if self.bases is None else self.bases.get("", module)
 
 
 class Pack(Persistent):
@@ -126,7 +129,7 @@ class Pack(Persistent):
 
     def base(self, module: str) -> State | None:
         """Return what the body of a module made, as for `Image.base`."""
-        return None if self.bases is None else self.bases.get(module)
+        return None if self.bases is None else self.bases.get(module, module)
 
     def data(self, module: str) -> ImageData:
         """Return the image of a module as data; errors as for `Image.data`."""

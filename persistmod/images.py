@@ -16,6 +16,7 @@ from persistmod.imaging import ImageData
 from persistmod.livedata import Followed
 from persistmod.loading import Script
 from persistmod.source import current_tag
+from persistmod.state import State
 
 
 class Listing(Mapping[str, Any]):
@@ -102,6 +103,11 @@ class Imaged(Followed):
         image = self._images.get(tag)
         return None if image is None else image.data(self.name)
 
+    def base(self, tag: str) -> State | None:
+        """Return what the body of a module that is not closed made when the image for a tag was made, None if that is not known."""
+        image = self._images.get(tag)
+        return None if image is None else image.base(self.name)
+
     def image_holder(self) -> Image | Pack | None:
         """Return the persistent object that holds the image of the running Python, None if there is none."""
         return self._images.get(current_tag())
@@ -110,7 +116,7 @@ class Imaged(Followed):
         """Move the image for a tag into a pack."""
         image = self.image(tag)
         if image is not None:
-            pack.put(self.name, self.is_package, image, self._images[tag].base(self.name))
+            pack.put(self.name, self.is_package, image, self.base(tag))
             self._images = {**self._images, tag: pack}
 
     def listed(self) -> dict[str, Pack]:

@@ -21,7 +21,7 @@ from dataclasses import astuple
 from functools import partial
 from typing import Any
 
-from ZODB.POSException import POSError, POSKeyError
+from ZODB.POSException import POSError
 
 from persistmod import datastate, following, imaging, livedata, loading, pickling, repeating
 from persistmod.contents import DAMAGE, Files, Image, Leak, ModuleData, Pack, Resources, Source, damaged, image_size
@@ -305,7 +305,7 @@ class PersistentModule(Imaged):
             return None
         try:
             state = holder.data(self.name).state or holder.base(self.name)
-        except (DamagedRecordError, POSKeyError):
+        except (DamagedRecordError, *DAMAGE):
             return None
         if self._data is not None:
             self._data._p_activate()  # here, where a storage that fails is an error

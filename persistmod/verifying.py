@@ -51,6 +51,7 @@ def _verify_record(registry: Verifiable, name: str) -> Iterator[Finding]:
         record = registry[name]
         for tag in record.tags:
             record.image(tag)
+            record.base(tag)
         for definition in record.definitions.values():
             definition._p_activate()
         wrong = _wrong_digests(record)

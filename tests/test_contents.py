@@ -240,6 +240,17 @@ def test_damaged_pack_names_the_module(tree, images):
         assert {"pack", "pack.a"} & {finding.module for finding in registry.verify()}
 
 
+@pytest.mark.parametrize("states", [{"pack.c": 7}, {"pack.c": (1, 2, 3, 4)}])
+def test_damage_to_what_a_body_made_is_a_finding_and_updates_go_on(tree, states):
+    with tree.open() as registry:
+        registry["pack.c"]._images[current_tag()].bases.states = states
+        transaction.commit()
+    with tree.open() as registry, persistmod.importing(registry):
+        assert [(finding.module, "what its body made is damaged" in finding.problem) for finding in registry.verify()] == [("pack.c", True)]
+        registry.update("pack.c", "import time\nstarted = 0, time.time()\n")
+        assert registry["pack.c"].module.started[0] == 0 and not registry.verify()
+
+
 def test_update_of_a_packed_module_is_what_others_import(tree):
     with tree.open() as registry:
         registry.update("pack.a", "n = 0\ndef f(): return 'A'\n")
