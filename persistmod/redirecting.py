@@ -83,8 +83,13 @@ def _redirect_dict(owner: dict[Any, Any], exchanged: dict[int, Any], writes: Wri
         return
     for key, value in list(dict.items(owner)):
         live = exchanged.get(id(value), value)
-        if live is not value and not (type(value) is weakref.ref and key == id(value())):  # so a class knows its subclasses
+        if live is not value and not is_subclass_entry(key, value):
             writes.set_class_attribute(cls, key, live) if cls is not None else writes.bind(owner, key, live)
+
+
+def is_subclass_entry(key: Any, value: Any) -> bool:
+    """Return whether this is how a class knows one of its subclasses, in a dictionary of its own."""
+    return type(value) is weakref.ref and type(key) is int and key == id(value())
 
 
 def _redirect_instance(owner: Any, exchanged: dict[int, Any], writes: Writes) -> None:

@@ -34,6 +34,7 @@ from persistmod.classes import (
 )
 from persistmod.functions import contents, copy_attributes
 from persistmod.namespace import vars_of
+from persistmod.redirecting import is_subclass_entry
 from persistmod.writes import set_in_class
 
 ATOMS = (types.NoneType, bool, int, float, complex, str, bytes, types.CodeType, types.EllipsisType)
@@ -186,6 +187,8 @@ class Relinker:
         changed: list[tuple[Any, Any]] = []
         moved = False
         for key, item in list(dict.items(value)):
+            if is_subclass_entry(key, item):
+                return
             new_key, resolved = self.resolve(key), self.resolve(item)
             changed.append((new_key, resolved))
             moved = moved or new_key is not key
